@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The IOVA map of one IO address space: which IOVA shows which user memory,
+ * which IOVA must not be used, and which domains mirror all of it.
+ *
+ * What holds between any two lock sections:
+ *
+ * - Areas do not overlap each other or a reserved range, and start and end on
+ *   @iova_alignment, in whatever state they are.
+ * - A MAPPING area belongs to the task that maps it, an UNMAPPING one to the
+ *   task that unmaps it; nobody else changes their state.
+ * - Every LIVE area is mapped, from end to end, in every domain of the set
+ *   that the current change of the set has reached (iopt_slice_in_domain()).
+ * - A QUARANTINED area keeps its IOVA, pages and charge until the domain that
+ *   refused to let go is freed.
+ */
+#ifndef __IOMMUFD_IO_PAGETABLE_H
+#define __IOMMUFD_IO_PAGETABLE_H
+
+#include <linux/rwsem.h>
+#include <linux/types.h>
+
+#include "iova_alloc.h"
+#include "pages.h"
+
+struct device;
+struct iommu_domain;
+struct iopt_area;
+
+/**
+ * struct io_pagetable - the IOVA map of an IOAS
+ * @iova_rwsem: guards @areas and the areas' states, @reserved, @allowed,
+ *	@iova_alignment and the insertion into @domains; never held while
+ *	pinning, mapping into a domain, flushing or copying to user space
+ * @areas: the areas by IOVA
+ * @reserved: ranges that must stay unmapped, struct iopt_reserved
+ * @allowed: ranges user space wants to stay mappable, struct iopt_allowed
+ * @domains: the domains that mirror the areas
+ * @changer: the task that changes @domains; changes happen one at a time, and
+ *	waiting for them is waiting on this variable
+ * @iova_alignment: bytes; start and end of every area are multiples of it
+ * @nr_areas: areas in @areas, for fdinfo
+ * @mapped_bytes: bytes in LIVE areas, for fdinfo
+ * @nr_quarantined: areas in quarantine, for fdinfo
+ */
+struct io_pagetable {
+	struct rw_semaphore iova_rwsem;
+	struct iova_map areas;
+	struct rb_root_cached reserved;
+	struct rb_root_cached allowed;
+	struct iopt_domains domains;
+	struct task_struct *changer;
+	unsigned long iova_alignment;
+	unsigned long nr_areas;
+	unsigned long mapped_bytes;
+	unsigned long nr_quarantined;
+};
+
+/**
+ * struct iopt_map_request - what to map, and where
+ * @uptr: user address of the first byte, any alignment @iova_alignment permits
+ * @length: bytes, not 0
+ * @iova: where; written when not @fixed_iova
+ * @iommu_prot: IOMMU_READ, IOMMU_WRITE, IOMMU_CACHE
+ * @account_mode: whom to charge
+ * @fixed_iova: @iova is the caller's choice
+ */
+struct iopt_map_request {
+	unsigned long uptr;
+	unsigned long length;
+	unsigned long iova;
+	int iommu_prot;
+	enum iopt_account_mode account_mode;
+	bool fixed_iova;
+};
+
+/**
+ * struct iopt_range - a range of IOVA
+ * @first_iova: first byte
+ * @last_iova: last byte, inclusive
+ */
+struct iopt_range {
+	unsigned long first_iova;
+	unsigned long last_iova;
+};
+
+/* io_pagetable.c */
+void iopt_init(struct io_pagetable *iopt);
+void iopt_destroy(struct io_pagetable *iopt);
+int iopt_map_begin(struct io_pagetable *iopt, struct iopt_map_request *request,
+		   struct iopt_area **out_area);
+void iopt_map_commit(struct iopt_area *area);
+void iopt_map_abort(struct iopt_area *area);
+int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
+	       unsigned long last_iova, unsigned long *unmapped_bytes);
+int iopt_unmap_all(struct io_pagetable *iopt, unsigned long *unmapped_bytes);
+
+/* iopt_domain.c */
+int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member);
+void iopt_domain_remove(struct io_pagetable *iopt, struct iopt_domain *member);
+void iopt_domain_freed(struct io_pagetable *iopt, struct iopt_domain *member);
+
+/* iopt_reserve.c */
+int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,
+		 unsigned long last_iova, const void *owner);
+void iopt_unreserve(struct io_pagetable *iopt, const void *owner);
+int iopt_reserve_device(struct io_pagetable *iopt, struct device *dev,
+			phys_addr_t *sw_msi_start);
+void iopt_reserve_destroy(struct io_pagetable *iopt);
+size_t iopt_usable_ranges(struct io_pagetable *iopt, struct iopt_range *ranges,
+			  size_t max_ranges, unsigned long *out_alignment);
+
+#endif
