@@ -4,19 +4,19 @@
  * size, offset and constant of the uAPI header is what programs in circulation
  * were built with.
  *
- * cc -std=gnu11 -Wall -Werror -Iinclude/uapi -fsyntax-only tests/uapi_layout.c
+ * cc -std=gnu11 -Wall -Werror -Iinclude/uapi -fsyntax-only THIS_FILE
  *
  * Only that first -I may provide linux/iommufd.h. A 32-bit program must find the
  * same layout, so it has to compile with -m32 too.
  */
-#include <assert.h>
 #include <stddef.h>
 #include <linux/iommufd.h>
 
-#define SAME(condition) static_assert(condition, #condition)
+#define SAME(condition) _Static_assert(condition, #condition)
 
 #define COMMAND(name, number)						\
-	SAME(IOMMU_##name == (0x3b00 | (number)) && IOMMUFD_CMD_##name == (number))
+	SAME(IOMMU_##name == 0x3b00 + (number));			\
+	SAME(IOMMU_##name - IOMMUFD_CMD_##name == 0x3b00)
 
 #define SIZE(type, bytes) SAME(sizeof(struct type) == (bytes))
 
