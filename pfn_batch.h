@@ -95,6 +95,18 @@ static inline unsigned int pfn_batch_nruns(const struct pfn_batch *batch)
 }
 
 /**
+ * pfn_batch_room - count the runs that can certainly be added
+ * @batch: the batch
+ *
+ * Context: any.
+ * Return: so many pfn_batch_add() of one page each succeed, wherever they are.
+ */
+static inline unsigned int pfn_batch_room(const struct pfn_batch *batch)
+{
+	return batch->max_runs - batch->end_run;
+}
+
+/**
  * pfn_batch_for_each_run - visit the runs in order
  * @batch: the batch, not to be changed meanwhile
  * @run: a struct pfn_run pointer, const if @batch is not changed through it

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Busy states: what is waited for instead of a lock when the work is long.
+ *
+ * A busy state is a variable under a short lock, and whoever finds it busy
+ * waits on it with wait_var_event(). Lockdep knows nothing of that, so each
+ * kind of busy state has a map that is acquired and released like a lock.
+ */
+#ifndef __IOMMUFD_BUSY_H
+#define __IOMMUFD_BUSY_H
+
+#include <linux/build_bug.h>
+#include <linux/lockdep.h>
+
+#ifdef CONFIG_LOCKDEP
+#define DEFINE_BUSY_MAP(map, label)                                     \
+	static struct lock_class_key map##_key;                         \
+	static struct lockdep_map map =                                 \
+		STATIC_LOCKDEP_MAP_INIT(label, &map##_key)
+#else
+#define DEFINE_BUSY_MAP(map, label)               \
+	static_assert(sizeof(label) > 1);         \
+	static struct lockdep_map map __maybe_unused
+#endif
+
+#endif
