@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The only caller of IOMMU driver operations on page tables. The contract is
+ * in the header.
+ */
+#include <linux/iommu.h>
+#include <linux/log2.h>
+#include <linux/sched.h>
+
+#include "domain_io.h"
+#include "pfn_batch.h"
+
+/**
+ * struct domain_io_step - one call of a driver's map_pages
+ * @iova: first IOVA
+ * @phys: physical address of it
+ * @pgsize: a page size of the domain
+ * @pgcount: pages of that size, at least 1
+ */
+struct domain_io_step {
+	unsigned long iova;
+	phys_addr_t phys;
+	size_t pgsize;
+	size_t pgcount;
+};
+
+/*
+ * The largest page that both addresses are aligned to and that fits, and as
+ * many of them as can be had before a still larger page becomes possible.
+ */
+static void domain_io_choose(const struct iommu_domain *domain,
+			     struct domain_io_step *step, unsigned long length)
+{
+	unsigned long misaligned = step->iova | step->phys;
+	unsigned long fits = domain->pgsize_bitmap & GENMASK(__fls(length), 0);
+	unsigned long larger, until_larger;
+
+	if (misaligned)
+		fits &= GENMASK(__ffs(misaligned), 0);
+	step->pgsize = 1UL << __fls(fits);
+
+	larger = domain->pgsize_bitmap & ~(step->pgsize | (step->pgsize - 1));
+	if (larger) {
+		larger &= -larger;
+		until_larger = -step->iova & (larger - 1);
+		if (!((step->iova ^ step->phys) & (larger - 1)) &&
+		    until_larger < length && length - until_larger >= larger)
+			length = until_larger;
+	}
+	step->pgcount = length / step->pgsize;
+}
+
+/*
+ * After a failed call: whatever stands in the range it was asked to map is of
+ * its making, since nobody else works on the range. Whole leaves stand there,
+ * so each stretch found present starts and ends where leaves do.
+ */
+static int domain_io_scrub(struct iommu_domain *domain,
+			   const struct domain_io_step *step)
+{
+	unsigned long end = step->iova + step->pgsize * step->pgcount;
+	unsigned long iova = step->iova;
+	int rc = 0;
+
+	while (iova != end) {
+		unsigned long first_iova = iova;
+
+		while (iova != end && iommu_iova_to_phys(domain, iova))
+			iova += step->pgsize;
+		if (iova == first_iova)
+			iova += step->pgsize;
+		else if (domain_io_unmap(domain, first_iova, iova - first_iova))
+			rc = -ENOTRECOVERABLE;
+		cond_resched();
+	}
+	return rc;
+}
+
+/*
+ * Map one physically contiguous range. @done counts the bytes that stand
+ * mapped from the first on, also on error; behind them nothing is mapped.
+ */
+static int domain_io_map_run(struct iommu_domain *domain,
+			     struct domain_io_step *step, unsigned long length,
+			     int iommu_prot, unsigned long *done)
+{
+	while (length) {
+		size_t mapped = 0;
+		int rc;
+
+		domain_io_choose(domain, step, length);
+		rc = domain->ops->map_pages(domain, step->iova, step->phys,
+					    step->pgsize, step->pgcount,
+					    iommu_prot, GFP_KERNEL_ACCOUNT,
+					    &mapped);
+		if (!rc && !mapped)
+			rc = -ENOMEM;
+		if (rc)
+			return domain_io_scrub(domain, step) ?: rc;
+		step->iova += mapped;
+		step->phys += mapped;
+		length -= mapped;
+		*done += mapped;
+	}
+	return 0;
+}
+
+/**
+ * domain_io_map() - map a batch of PFNs at consecutive IOVAs
+ * @domain: paging domain; the IOVAs lie in its aperture and are aligned to
+ *	its smallest page, and nothing is mapped there
+ * @span: where; holds not more bytes than the batch
+ * @batch: what
+ * @iommu_prot: IOMMU_READ, IOMMU_WRITE, IOMMU_CACHE
+ *
+ * Context: a section over the indexes; sleeps, allocates page tables charged
+ * to the current memory cgroup.
+ * Return: 0 with all of it mapped and visible to devices; -EINVAL if it is not
+ * aligned to the domain's smallest page, or the driver's -errno, with nothing
+ * of it mapped; -ENOTRECOVERABLE if the driver failed to take back what it had
+ * mapped, so that some of it may still be reachable.
+ */
+int domain_io_map(struct iommu_domain *domain,
+		  const struct domain_io_span *span,
+		  const struct pfn_batch *batch, int iommu_prot)
+{
+	struct domain_io_step step = { .iova = span->first_iova };
+	unsigned int offset = span->page_offset;
+	unsigned long done = 0;
+	const struct pfn_run *run;
+	int rc = 0;
+
+	if (!IS_ALIGNED(span->first_iova | span->length | offset,
+			1UL << __ffs(domain->pgsize_bitmap)))
+		return -EINVAL;
+
+	pfn_batch_for_each_run(batch, run) {
+		unsigned long length = ((unsigned long)run->npfns << PAGE_SHIFT) -
+				       offset;
+
+		step.phys = PFN_PHYS(run->pfn) + offset;
+		length = min(length, span->length - done);
+		rc = domain_io_map_run(domain, &step, length, iommu_prot, &done);
+		if (rc)
+			break;
+		offset = 0;
+	}
+	if (!rc && domain->ops->iotlb_sync_map)
+		rc = domain->ops->iotlb_sync_map(domain, span->first_iova,
+						 span->length);
+	if (rc && done && domain_io_unmap(domain, span->first_iova, done))
+		return -ENOTRECOVERABLE;
+	return rc;
+}
+
+/**
+ * domain_io_unmap() - unmap a range and flush the IOTLB of it
+ * @domain: paging domain
+ * @first_iova: first IOVA; a map started here
+ * @length: bytes; a map ends there, and there is no hole
+ *
+ * Context: a section over the indexes; sleeps.
+ * Return: 0, or -ENOTRECOVERABLE if the driver stopped early: what lies behind
+ * may still be reachable by devices.
+ */
+int domain_io_unmap(struct iommu_domain *domain, unsigned long first_iova,
+		    unsigned long length)
+{
+	struct iommu_iotlb_gather gather;
+	size_t unmapped;
+
+	iommu_iotlb_gather_init(&gather);
+	unmapped = iommu_unmap_fast(domain, first_iova, length, &gather);
+	iommu_iotlb_sync(domain, &gather);
+	/* More than asked for would be a neighbour's; the rule above forbids it. */
+	WARN_ON_ONCE(unmapped > length);
+	return unmapped < length ? -ENOTRECOVERABLE : 0;
+}
+
+/**
+ * domain_io_read() - read PFNs back from a domain, as many as the batch holds
+ * @domain: domain in which all of @span is mapped
+ * @span: where to read
+ * @batch: the PFNs are added to it; must be empty
+ *
+ * The batch ends at the end of the span or of a physically contiguous run, so
+ * the pages read end where a map did.
+ *
+ * Context: a section over the indexes.
+ * Return: pages read; 0 if the domain does not know the first of them.
+ */
+unsigned long domain_io_read(struct iommu_domain *domain,
+			     const struct domain_io_span *span,
+			     struct pfn_batch *batch)
+{
+	unsigned long iova = span->first_iova;
+	unsigned int offset = span->page_offset;
+	unsigned long npages = 0;
+
+	/* A difference, not a sum: the span may end with the address space. */
+	do {
+		phys_addr_t phys = iommu_iova_to_phys(domain, iova);
+
+		if (!phys || !pfn_batch_add(batch, PHYS_PFN(phys), 1))
+			break;
+		npages++;
+		iova += PAGE_SIZE - offset;
+		offset = 0;
+	} while (iova - span->first_iova < span->length);
+	return npages;
+}
