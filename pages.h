@@ -33,8 +33,13 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+#include "iova_alloc.h"
+#include "pfn_batch.h"
+
 struct iommu_domain;
-struct pfn_batch;
+struct iopt_pages;
+struct iopt_pin;
+struct page;
 struct task_struct;
 struct user_struct;
 
@@ -51,23 +56,44 @@ enum iopt_account_mode {
 };
 
 /**
+ * struct pfn_source_ops - where the pages of an iopt_pages come from
+ * @pin: pin pages from an index on and add them to the batch of the iopt_pin;
+ *	may sleep as long as user space likes. Return: pages added, more than 0,
+ *	or -errno with nothing pinned by this call
+ * @unpin: give a run of pages back
+ * @charge: charge pages to the owner's limit before they are pinned
+ * @uncharge: take a charge back; cannot fail
+ * @release: drop what the source holds, when the last reference goes
+ */
+struct pfn_source_ops {
+	long (*pin)(struct iopt_pages *pages, struct iopt_pin *pin,
+		    unsigned long first_index, unsigned long max_pages);
+	void (*unpin)(struct iopt_pages *pages, unsigned long pfn,
+		      unsigned long npages);
+	int (*charge)(struct iopt_pages *pages, unsigned long npages);
+	void (*uncharge)(struct iopt_pages *pages, unsigned long npages);
+	void (*release)(struct iopt_pages *pages);
+};
+
+/**
  * struct iopt_pages - a range of user memory shared by slices
  * @kref: one for each slice and each short-term user
  * @lock: guards @busy, @slices and @npinned; leaf, held for a few instructions
  * @account_mode: who is charged, enum iopt_account_mode
- * @writable: pinned with FOLL_WRITE
+ * @writable: devices may write; pinned with FOLL_WRITE
  * @npages: pages from the page that holds @uptr to the last one
  * @npinned: pages pinned now; each of them is charged (I7)
  * @uptr: address of the first byte, not aligned
  * @busy: index ranges somebody is in a section of, struct iopt_busy
- * @slices: coverage: the slices that pinned pages show through, by index
+ * @slices: coverage: the slices pinned pages show through, by index
+ * @ops: where the pages come from
  * @source_mm: mm whose memory this is (mmgrab)
  * @source_task: thread-group leader of the mapper, for its RLIMIT_MEMLOCK
  * @source_user: user of the mapper
  */
 struct iopt_pages {
 	struct kref kref;
-	spinlock_t lock;
+	spinlock_t lock; /* leaf: busy, slices, npinned */
 	u8 account_mode;
 	bool writable;
 	unsigned long npages;
@@ -75,9 +101,26 @@ struct iopt_pages {
 	unsigned long uptr;
 	struct list_head busy;
 	struct rb_root_cached slices;
+	const struct pfn_source_ops *ops;
 	struct mm_struct *source_mm;
 	struct task_struct *source_task;
 	struct user_struct *source_user;
+};
+
+#define IOPT_PIN_INLINE_PAGES 16
+
+/**
+ * struct iopt_pin - pages pinned and not yet mapped anywhere
+ * @batch: their PFNs
+ * @upages: scratch for the kernel's pinning functions
+ * @max_upages: entries in @upages
+ * @inline_upages: so that a small map allocates nothing
+ */
+struct iopt_pin {
+	struct pfn_batch batch;
+	struct page **upages;
+	unsigned long max_upages;
+	struct page *inline_upages[IOPT_PIN_INLINE_PAGES];
 };
 
 /**
@@ -96,30 +139,117 @@ struct iopt_busy {
 
 /**
  * struct iopt_domain - a domain's membership in a domain set
- * @domain: the domain; NULL once freed while @quarantined is not empty
+ * @domain: the domain
  * @add_seq: number of the change that added it, from 1
  * @leave_seq: number of the change that removes it, 0 while it is wanted
- * @index: key in iopt_domains.xa
- * @quarantined: slices whose pages the domain may still reach, by
- *	iopt_slice.quarantine_item; guarded by the owner's change state
+ * @index: key in iopt_domains.members
+ * @rcu: walkers of the set may still look at it when it has left
  */
 struct iopt_domain {
 	struct iommu_domain *domain;
 	u64 add_seq;
 	u64 leave_seq;
 	u32 index;
-	struct list_head quarantined;
 	struct rcu_head rcu;
 };
 
 /**
  * struct iopt_domains - the domains that mirror an IOVA map
- * @xa: struct iopt_domain by index; entries are freed by RCU
+ * @members: struct iopt_domain by index; freed by RCU
  * @seq: number of the last change
  */
 struct iopt_domains {
-	struct xarray xa;
+	struct xarray members;
 	u64 seq;
 };
+
+/**
+ * struct iopt_slice - an index range of a pages object, and where it shows
+ * @iova: first and last IOVA; its owner may link it into an IOVA map
+ * @span: first and last index; in iopt_pages.slices while @filled_pages is not 0
+ * @pages: the memory
+ * @domains: the set whose members show it
+ * @storage: the member PFNs are read back from, NULL while @filled_pages is 0
+ * @seq: the last change of the set that was applied to this slice
+ * @filled_pages: so many pages from the first are pinned and mapped in each
+ *	member that iopt_slice_in_domain() names, no others
+ * @page_offset: bytes from the start of the first page to @iova's first byte
+ * @iommu_prot: IOMMU_READ, IOMMU_WRITE, IOMMU_CACHE
+ * @filler: somebody is in iopt_slice_fill() and goes on until it is filled
+ * @gone: the owner tears it down; it will not be filled any more
+ * @quarantined: a driver did not unmap all of it: nothing of it is touched again
+ *
+ * Everything but the constant first four is guarded by a section over @span.
+ */
+struct iopt_slice {
+	struct iova_node iova;
+	struct interval_tree_node span;
+	struct iopt_pages *pages;
+	struct iopt_domains *domains;
+	struct iopt_domain *storage;
+	u64 seq;
+	unsigned long filled_pages;
+	unsigned int page_offset;
+	u8 iommu_prot;
+	bool filler;
+	bool gone;
+	bool quarantined;
+};
+
+/**
+ * iopt_slice_in_domain() - does this member map the filled pages of a slice?
+ * @slice: the slice
+ * @member: a member of its set, or one that is on its way in or out
+ *
+ * Context: a section over the slice.
+ * Return: true if it does.
+ */
+static inline bool iopt_slice_in_domain(const struct iopt_slice *slice,
+					const struct iopt_domain *member)
+{
+	u64 leave_seq = READ_ONCE(member->leave_seq);
+
+	return member->add_seq <= slice->seq &&
+	       (!leave_seq || slice->seq < leave_seq);
+}
+
+static inline unsigned long iopt_slice_npages(const struct iopt_slice *slice)
+{
+	return slice->span.last - slice->span.start + 1;
+}
+
+/* pages.c */
+struct iopt_pages *iopt_pages_get(struct iopt_pages *pages);
+void iopt_pages_put(struct iopt_pages *pages);
+bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy,
+			      const struct iopt_slice *slice);
+void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy,
+			   const struct iopt_slice *slice);
+int iopt_pages_wait_range(struct iopt_pages *pages,
+			  const struct iopt_slice *slice, bool killable);
+void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy);
+
+/* pages_pin.c */
+void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
+			  unsigned long length, bool writable);
+void iopt_pin_init(struct iopt_pin *pin, unsigned long npages);
+void iopt_pin_destroy(struct iopt_pin *pin);
+long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
+		     unsigned long first_index, unsigned long max_pages);
+void iopt_pages_unpin_batch(struct iopt_pages *pages,
+			    const struct pfn_batch *batch);
+
+/* pages_account.c */
+int iopt_pages_charge(struct iopt_pages *pages, unsigned long npages);
+void iopt_pages_uncharge(struct iopt_pages *pages, unsigned long npages);
+
+/* pages_fill.c */
+int iopt_slice_fill(struct iopt_slice *slice);
+int iopt_slice_unfill(struct iopt_slice *slice);
+int iopt_slice_add_domain(struct iopt_slice *slice, struct iopt_domain *member,
+			  bool *needs_fill);
+int iopt_slice_remove_domain(struct iopt_slice *slice,
+			     struct iopt_domain *member,
+			     unsigned long *unpinned);
 
 #endif

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * iopt_pages: life and sections.
+ *
+ * A section is a busy range of indexes. It stands in for a lock because it is
+ * held over driver calls, flushes and the release of pages, which no lock of
+ * this subsystem is. The spinlock is held just long enough to look for an
+ * overlap in a list that has one entry or none, nearly always.
+ */
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+
+#include "busy.h"
+#include "pages.h"
+
+/*
+ * Lockdep sees all sections as one lock. It comes after every lock of the
+ * layers above, and nobody holds two sections.
+ */
+DEFINE_BUSY_MAP(iopt_section_map, "iopt_pages_section");
+
+/**
+ * iopt_pages_get() - take a reference
+ * @pages: pages on which the caller has a reference already, or which a lock
+ *	keeps referenced
+ *
+ * Context: any.
+ * Return: @pages.
+ */
+struct iopt_pages *iopt_pages_get(struct iopt_pages *pages)
+{
+	kref_get(&pages->kref);
+	return pages;
+}
+
+static void iopt_pages_release(struct kref *kref)
+{
+	struct iopt_pages *pages = container_of(kref, struct iopt_pages, kref);
+
+	WARN_ON(!RB_EMPTY_ROOT(&pages->slices.rb_root));
+	WARN_ON(!list_empty(&pages->busy));
+	pages->ops->release(pages);
+	kfree(pages);
+}
+
+/**
+ * iopt_pages_put() - drop a reference
+ * @pages: the pages; freed with the last reference, the start of whatever
+ *	allocation it was made in
+ *
+ * Context: process; the last reference may drop the last one to an mm.
+ */
+void iopt_pages_put(struct iopt_pages *pages)
+{
+	kref_put(&pages->kref, iopt_pages_release);
+}
+
+static bool iopt_pages_range_busy(struct iopt_pages *pages,
+				  const struct iopt_slice *slice)
+{
+	struct iopt_busy *other;
+
+	lockdep_assert_held(&pages->lock);
+
+	list_for_each_entry(other, &pages->busy, item) {
+		if (other->first_index <= slice->span.last &&
+		    other->last_index >= slice->span.start)
+			return true;
+	}
+	return false;
+}
+
+static bool iopt_pages_take_range(struct iopt_pages *pages,
+				  struct iopt_busy *busy,
+				  const struct iopt_slice *slice)
+{
+	bool taken;
+
+	spin_lock(&pages->lock);
+	taken = !iopt_pages_range_busy(pages, slice);
+	if (taken) {
+		busy->first_index = slice->span.start;
+		busy->last_index = slice->span.last;
+		list_add(&busy->item, &pages->busy);
+	}
+	spin_unlock(&pages->lock);
+	return taken;
+}
+
+static bool iopt_pages_range_idle(struct iopt_pages *pages,
+				  const struct iopt_slice *slice)
+{
+	bool busy;
+
+	spin_lock(&pages->lock);
+	busy = iopt_pages_range_busy(pages, slice);
+	spin_unlock(&pages->lock);
+	return !busy;
+}
+
+/**
+ * iopt_pages_trylock_range() - begin a section unless somebody is in the way
+ * @pages: the slice's pages
+ * @busy: the section, kept by the caller until iopt_pages_unlock_range()
+ * @slice: whose index range
+ *
+ * Context: process; never sleeps, so the owner's locks may be held.
+ * Return: true if the section has begun.
+ */
+bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy,
+			      const struct iopt_slice *slice)
+{
+	if (!iopt_pages_take_range(pages, busy, slice))
+		return false;
+	lock_map_acquire_try(&iopt_section_map);
+	return true;
+}
+
+/**
+ * iopt_pages_lock_range() - begin a section, wait for others to end theirs
+ * @pages: the slice's pages
+ * @busy: the section, kept by the caller until iopt_pages_unlock_range()
+ * @slice: whose index range
+ *
+ * The wait is as long as driver calls and flushes for the range, never as long
+ * as a page fault: nobody pins inside a section.
+ *
+ * Context: process; sleeps, no lock held.
+ */
+void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy,
+			   const struct iopt_slice *slice)
+{
+	might_sleep();
+	lock_map_acquire(&iopt_section_map);
+	if (likely(iopt_pages_take_range(pages, busy, slice)))
+		return;
+	wait_var_event(&pages->busy,
+		       iopt_pages_take_range(pages, busy, slice));
+}
+
+/**
+ * iopt_pages_wait_range() - wait until nobody is in a section over a slice
+ * @pages: the slice's pages, referenced by the caller
+ * @slice: whose index range; may be a copy, only its span is looked at
+ * @killable: a fatal signal ends the wait
+ *
+ * For callers that found the range busy while they held a lock: they drop the
+ * lock, wait here, and look everything up again.
+ *
+ * Context: process; sleeps, no lock held.
+ * Return: 0, or -ERESTARTSYS.
+ */
+int iopt_pages_wait_range(struct iopt_pages *pages,
+			  const struct iopt_slice *slice, bool killable)
+{
+	if (killable)
+		return wait_var_event_killable(&pages->busy,
+					       iopt_pages_range_idle(pages, slice));
+	wait_var_event(&pages->busy, iopt_pages_range_idle(pages, slice));
+	return 0;
+}
+
+/**
+ * iopt_pages_unlock_range() - end a section
+ * @pages: the pages
+ * @busy: the section
+ *
+ * Context: process; any.
+ */
+void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy)
+{
+	lock_map_release(&iopt_section_map);
+	spin_lock(&pages->lock);
+	list_del(&busy->item);
+	spin_unlock(&pages->lock);
+	/* The unlock orders the removal before the look for waiters. */
+	smp_mb();
+	wake_up_var(&pages->busy);
+}

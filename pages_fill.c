@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fill and unfill: how pages get into the domains of a set and out of them.
+ *
+ * Every function here keeps one fact true at the end of each section: the
+ * first filled_pages of a slice are pinned, charged, and mapped in exactly the
+ * members that iopt_slice_in_domain() names; the others are in none of them.
+ *
+ *	            iopt_slice_fill()             iopt_slice_add_domain()
+ *	 nothing ----------------------> filled ---------------------> in one more
+ *	         <----------------------        <---------------------
+ *	           iopt_slice_unfill(),           iopt_slice_remove_domain()
+ *	           iopt_slice_remove_domain()
+ *	           of the last member
+ *
+ * Unfilling is read back, unmap, flush, unpin, batch by batch: nothing is
+ * unpinned before every member's IOTLB is clean of it (I5), and no step needs
+ * memory (I4): a batch that cannot be enlarged is a short batch.
+ */
+#include <linux/iommu.h>
+#include <linux/sched.h>
+
+#include "domain_io.h"
+#include "pages.h"
+
+/* Runs read back before they are unmapped and flushed: at 4 KiB, 16 MiB. */
+#define IOPT_UNFILL_RUNS 4096
+#define IOPT_UNFILL_BYTES SZ_64K
+
+/*
+ * The next member that maps the slice, from *index on. Members that do not
+ * may be freed behind the walker's back, so they are looked at under RCU; one
+ * that does cannot leave before the caller's section ends.
+ */
+static struct iopt_domain *iopt_slice_next_member(struct iopt_slice *slice,
+						  unsigned long *index)
+{
+	struct xarray *members = &slice->domains->members;
+	struct iopt_domain *member;
+
+	guard(rcu)();
+
+	member = xa_find(members, index, ULONG_MAX, XA_PRESENT);
+	while (member && !iopt_slice_in_domain(slice, member))
+		member = xa_find_after(members, index, ULONG_MAX, XA_PRESENT);
+	return member;
+}
+
+#define iopt_slice_for_each_member(slice, index, member)                    \
+	for ((index) = 0;                                                   \
+	     ((member) = iopt_slice_next_member((slice), &(index))) != NULL; \
+	     (index)++)
+
+static bool iopt_slice_wanted(struct iopt_slice *slice)
+{
+	unsigned long index = 0;
+
+	return iopt_slice_next_member(slice, &index);
+}
+
+/*
+ * Where a page range of a slice shows. All sums may wrap on the way: the first
+ * page of a mapping at IOVA 0 can begin before it.
+ */
+static struct domain_io_span iopt_slice_span(const struct iopt_slice *slice,
+					     unsigned long first_page,
+					     unsigned long npages)
+{
+	unsigned long base_iova = slice->iova.first_iova - slice->page_offset;
+	struct domain_io_span span;
+	unsigned long last_iova;
+
+	if (first_page) {
+		span.first_iova = base_iova + first_page * PAGE_SIZE;
+		span.page_offset = 0;
+	} else {
+		span.first_iova = slice->iova.first_iova;
+		span.page_offset = slice->page_offset;
+	}
+	if (first_page + npages == iopt_slice_npages(slice))
+		last_iova = slice->iova.last_iova;
+	else
+		last_iova = base_iova + (first_page + npages) * PAGE_SIZE - 1;
+	span.length = last_iova - span.first_iova + 1;
+	return span;
+}
+
+/*
+ * The driver broke its promise: devices may still reach pages of this slice.
+ * They stay pinned and charged, and their IOVA stays taken.
+ */
+static int iopt_slice_quarantine(struct iopt_slice *slice)
+{
+	slice->quarantined = true;
+	pr_warn_once("an IOMMU driver did not unmap all of IOVA %#lx-%#lx: its pages stay pinned\n",
+		     slice->iova.first_iova, slice->iova.last_iova);
+	return -ENOTRECOVERABLE;
+}
+
+static void iopt_slice_cover(struct iopt_slice *slice)
+{
+	struct iopt_pages *pages = slice->pages;
+	unsigned long index = 0;
+
+	slice->storage = iopt_slice_next_member(slice, &index);
+	spin_lock(&pages->lock);
+	interval_tree_insert(&slice->span, &pages->slices);
+	spin_unlock(&pages->lock);
+}
+
+static void iopt_slice_uncover(struct iopt_slice *slice)
+{
+	struct iopt_pages *pages = slice->pages;
+
+	slice->storage = NULL;
+	slice->filled_pages = 0;
+	spin_lock(&pages->lock);
+	interval_tree_remove(&slice->span, &pages->slices);
+	spin_unlock(&pages->lock);
+}
+
+static void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
+{
+	spin_lock(&pages->lock);
+	pages->npinned += npages;
+	spin_unlock(&pages->lock);
+}
+
+/**
+ * struct iopt_fill - a fill in progress
+ * @slice: what is filled
+ * @pin: pages pinned and not yet mapped
+ * @first_page: page of the slice that the batch begins with
+ * @charged_pages: charged and not yet pinned for good
+ */
+struct iopt_fill {
+	struct iopt_slice *slice;
+	struct iopt_pin pin;
+	unsigned long first_page;
+	unsigned long charged_pages;
+};
+
+/* Pin the next batch. No section: this is where user space can park us. */
+static int iopt_fill_gather(struct iopt_fill *fill)
+{
+	struct iopt_slice *slice = fill->slice;
+	unsigned long npages = iopt_slice_npages(slice) - fill->first_page;
+	struct domain_io_span span;
+	long pinned;
+	int rc;
+
+	if (fill->charged_pages < npages) {
+		rc = slice->pages->ops->charge(slice->pages,
+					       npages - fill->charged_pages);
+		if (rc)
+			return rc;
+		fill->charged_pages = npages;
+	}
+
+	/*
+	 * End a batch where a 1 GiB leaf could begin. That keeps the time in
+	 * one section in bounds and costs no large leaf.
+	 */
+	span = iopt_slice_span(slice, fill->first_page, npages);
+	npages = min(npages, PFN_UP(SZ_1G - (span.first_iova & (SZ_1G - 1))));
+	pinned = iopt_pin_gather(slice->pages, &fill->pin,
+				 slice->span.start + fill->first_page, npages);
+	return pinned < 0 ? pinned : 0;
+}
+
+static void iopt_fill_drop(struct iopt_fill *fill)
+{
+	iopt_pages_unpin_batch(fill->slice->pages, &fill->pin.batch);
+	pfn_batch_clear(&fill->pin.batch);
+}
+
+/* Map the batch in every member, or in none. */
+static int iopt_fill_map(struct iopt_fill *fill)
+{
+	struct iopt_slice *slice = fill->slice;
+	struct iopt_domain *member, *failed;
+	struct domain_io_span span;
+	unsigned long index;
+	int rc = 0;
+
+	span = iopt_slice_span(slice, fill->first_page, fill->pin.batch.npfns);
+	iopt_slice_for_each_member(slice, index, failed) {
+		rc = domain_io_map(failed->domain, &span, &fill->pin.batch,
+				   slice->iommu_prot);
+		if (rc)
+			break;
+	}
+	if (!rc)
+		return 0;
+
+	iopt_slice_for_each_member(slice, index, member) {
+		if (member == failed)
+			break;
+		if (domain_io_unmap(member->domain, span.first_iova,
+				    span.length))
+			rc = -ENOTRECOVERABLE;
+	}
+	return rc;
+}
+
+/* The batch is mapped, or must never be unpinned: it is the slice's now. */
+static void iopt_fill_keep(struct iopt_fill *fill)
+{
+	unsigned long npages = fill->pin.batch.npfns;
+
+	fill->charged_pages -= npages;
+	iopt_pages_add_pinned(fill->slice->pages, npages);
+	pfn_batch_clear(&fill->pin.batch);
+}
+
+/*
+ * In the section: see what became of the slice while we pinned, and map the
+ * batch if it is still what is needed next.
+ *
+ * Return: 1 to go on, 0 when there is nothing left to do, -errno.
+ */
+static int iopt_fill_commit(struct iopt_fill *fill, int gather_rc)
+{
+	struct iopt_slice *slice = fill->slice;
+	int rc;
+
+	if (slice->gone || slice->quarantined || !iopt_slice_wanted(slice))
+		return 0;
+	if (gather_rc)
+		return gather_rc;
+	if (fill->first_page != slice->filled_pages)
+		return 1;
+
+	rc = iopt_fill_map(fill);
+	if (rc == -ENOTRECOVERABLE) {
+		iopt_fill_keep(fill);
+		return iopt_slice_quarantine(slice);
+	}
+	if (rc)
+		return rc;
+
+	if (!slice->filled_pages)
+		iopt_slice_cover(slice);
+	slice->filled_pages += fill->pin.batch.npfns;
+	iopt_fill_keep(fill);
+	return slice->filled_pages != iopt_slice_npages(slice);
+}
+
+/**
+ * iopt_slice_fill() - pin a slice and map it in every member that wants it
+ * @slice: with @filler set by the caller, which must keep it referenced
+ *
+ * Members may come and go meanwhile, and the owner may tear the slice down:
+ * that ends the fill without an error.
+ *
+ * Context: process, no lock, no section; sleeps as long as user space likes.
+ * Return: 0; -EFAULT, -ENOMEM, -EINTR or a driver's -errno, and then the pages
+ * in front of the failure stay filled until the caller takes them out.
+ */
+int iopt_slice_fill(struct iopt_slice *slice)
+{
+	struct iopt_pages *pages = slice->pages;
+	struct iopt_fill fill = {
+		.slice = slice,
+		.first_page = READ_ONCE(slice->filled_pages),
+	};
+	struct iopt_busy busy;
+	int rc;
+
+	iopt_pin_init(&fill.pin, iopt_slice_npages(slice) - fill.first_page);
+	do {
+		rc = iopt_fill_gather(&fill);
+		iopt_pages_lock_range(pages, &busy, slice);
+		rc = iopt_fill_commit(&fill, rc);
+		if (rc <= 0)
+			slice->filler = false;
+		fill.first_page = slice->filled_pages;
+		iopt_pages_unlock_range(pages, &busy);
+		iopt_fill_drop(&fill);
+	} while (rc > 0);
+
+	iopt_pin_destroy(&fill.pin);
+	pages->ops->uncharge(pages, fill.charged_pages);
+	return rc;
+}
+
+/* Unmap one batch from every member; flushed when it returns. */
+static int iopt_unfill_unmap(struct iopt_slice *slice,
+			     const struct domain_io_span *span)
+{
+	struct iopt_domain *member;
+	unsigned long index;
+	int rc = 0;
+
+	iopt_slice_for_each_member(slice, index, member)
+		rc = domain_io_unmap(member->domain, span->first_iova,
+				     span->length) ?: rc;
+	return rc;
+}
+
+/*
+ * Take all filled pages out of every member and unpin them. @unpinned counts
+ * what the caller has to uncharge, also on error.
+ */
+static int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
+{
+	unsigned long first_page = 0;
+	struct pfn_batch batch;
+	int rc = 0;
+
+	pfn_batch_init(&batch);
+	if (slice->filled_pages > 1)
+		pfn_batch_reserve(&batch, IOPT_UNFILL_RUNS, IOPT_UNFILL_BYTES);
+
+	while (first_page != slice->filled_pages) {
+		struct domain_io_span span;
+		unsigned long npages = slice->filled_pages - first_page;
+
+		span = iopt_slice_span(slice, first_page, npages);
+		npages = domain_io_read(slice->storage->domain, &span, &batch);
+		span = iopt_slice_span(slice, first_page, npages);
+		if (!npages || iopt_unfill_unmap(slice, &span)) {
+			rc = iopt_slice_quarantine(slice);
+			break;
+		}
+		iopt_pages_unpin_batch(slice->pages, &batch);
+		pfn_batch_clear(&batch);
+		first_page += npages;
+		cond_resched();
+	}
+
+	pfn_batch_destroy(&batch);
+	iopt_pages_add_pinned(slice->pages, -first_page);
+	*unpinned = first_page;
+	if (!rc)
+		iopt_slice_uncover(slice);
+	return rc;
+}
+
+/**
+ * iopt_slice_unfill() - take a slice out of every domain, for good
+ * @slice: a fill that is under way ends without touching it again
+ *
+ * Context: process, no lock, no section; sleeps, allocates nothing it cannot
+ * do without.
+ * Return: 0 with nothing of it pinned; -ENOTRECOVERABLE when a driver kept
+ * some of it mapped: then it is quarantined and must keep its IOVA.
+ */
+int iopt_slice_unfill(struct iopt_slice *slice)
+{
+	struct iopt_pages *pages = slice->pages;
+	unsigned long unpinned = 0;
+	struct iopt_busy busy;
+	int rc = 0;
+
+	iopt_pages_lock_range(pages, &busy, slice);
+	slice->gone = true;
+	if (slice->quarantined)
+		rc = -ENOTRECOVERABLE;
+	else if (slice->filled_pages)
+		rc = iopt_unfill_all(slice, &unpinned);
+	iopt_pages_unlock_range(pages, &busy);
+
+	pages->ops->uncharge(pages, unpinned);
+	return rc;
+}
+
+/* Map what is filled in one more member, reading PFNs from another. */
+static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
+{
+	unsigned long first_page = 0;
+	struct domain_io_span span;
+	struct pfn_batch batch;
+	int rc = 0;
+
+	pfn_batch_init(&batch);
+	if (slice->filled_pages > 1)
+		pfn_batch_reserve(&batch, IOPT_UNFILL_RUNS, IOPT_UNFILL_BYTES);
+
+	while (first_page != slice->filled_pages) {
+		unsigned long npages = slice->filled_pages - first_page;
+
+		span = iopt_slice_span(slice, first_page, npages);
+		npages = domain_io_read(slice->storage->domain, &span, &batch);
+		if (WARN_ON_ONCE(!npages)) {
+			rc = -ENOTRECOVERABLE;
+			break;
+		}
+		span = iopt_slice_span(slice, first_page, npages);
+		rc = domain_io_map(member->domain, &span, &batch,
+				   slice->iommu_prot);
+		if (rc)
+			break;
+		pfn_batch_clear(&batch);
+		first_page += npages;
+		cond_resched();
+	}
+	pfn_batch_destroy(&batch);
+
+	if (rc && first_page) {
+		span = iopt_slice_span(slice, 0, first_page);
+		if (domain_io_unmap(member->domain, span.first_iova,
+				    span.length))
+			rc = -ENOTRECOVERABLE;
+	}
+	if (rc == -ENOTRECOVERABLE)
+		iopt_slice_quarantine(slice);
+	return rc;
+}
+
+/**
+ * iopt_slice_add_domain() - apply the addition of a member to a slice
+ * @slice: the slice
+ * @member: the member that is being added
+ * @needs_fill: set when pages are missing and nobody is at it: the caller must
+ *	call iopt_slice_fill() after the section, @filler is set already
+ *
+ * Context: a section over the slice, held by the caller; sleeps.
+ * Return: 0, or -errno with the slice not in @member.
+ */
+int iopt_slice_add_domain(struct iopt_slice *slice, struct iopt_domain *member,
+			  bool *needs_fill)
+{
+	int rc;
+
+	*needs_fill = false;
+	if (slice->gone || slice->quarantined)
+		return 0;
+	if (slice->filled_pages) {
+		rc = iopt_slice_copy(slice, member);
+		if (rc)
+			return rc;
+	}
+	slice->seq = member->add_seq;
+	if (slice->filled_pages != iopt_slice_npages(slice) && !slice->filler) {
+		slice->filler = true;
+		*needs_fill = true;
+	}
+	return 0;
+}
+
+/* Some other member that maps the slice, or NULL. */
+static struct iopt_domain *iopt_slice_other(struct iopt_slice *slice,
+					    const struct iopt_domain *member)
+{
+	struct iopt_domain *other;
+	unsigned long index;
+
+	iopt_slice_for_each_member(slice, index, other) {
+		if (other != member)
+			return other;
+	}
+	return NULL;
+}
+
+/* Unmap from one member while another keeps the pages. */
+static int iopt_slice_unmap_member(struct iopt_slice *slice,
+				   struct iopt_domain *member,
+				   struct iopt_domain *other)
+{
+	struct domain_io_span span;
+
+	span = iopt_slice_span(slice, 0, slice->filled_pages);
+	if (domain_io_unmap(member->domain, span.first_iova, span.length))
+		return iopt_slice_quarantine(slice);
+	slice->storage = other;
+	return 0;
+}
+
+/**
+ * iopt_slice_remove_domain() - apply the removal of a member to a slice
+ * @slice: the slice
+ * @member: the member that is leaving, its leave_seq is set
+ * @unpinned: pages the caller has to uncharge after the section
+ *
+ * When no other member maps the slice, its pages are unpinned.
+ *
+ * Context: a section over the slice, held by the caller; sleeps.
+ * Return: 0 with nothing of the slice in @member; -ENOTRECOVERABLE when the
+ * driver kept some of it: then the slice is quarantined.
+ */
+int iopt_slice_remove_domain(struct iopt_slice *slice,
+			     struct iopt_domain *member,
+			     unsigned long *unpinned)
+{
+	struct iopt_domain *other;
+	int rc = 0;
+
+	*unpinned = 0;
+	if (slice->quarantined || !iopt_slice_in_domain(slice, member))
+		return 0;
+	if (slice->filled_pages) {
+		other = iopt_slice_other(slice, member);
+		if (other)
+			rc = iopt_slice_unmap_member(slice, member, other);
+		else
+			rc = iopt_unfill_all(slice, unpinned);
+	}
+	if (!rc)
+		slice->seq = member->leave_seq;
+	return rc;
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pinning: how a batch of PFNs is made from a source, and the one source there
+ * is so far, memory at user addresses.
+ *
+ * Nothing here runs in a section or under a lock of ours: a page fault taken
+ * on behalf of a pin can wait for user space (userfaultfd, FUSE) for ever.
+ */
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/sched/user.h>
+#include <linux/slab.h>
+
+#include "pages.h"
+
+/* A page of pointers: pinning costs the same per page from here on. */
+#define IOPT_PIN_MAX_PAGES (PAGE_SIZE / sizeof(struct page *))
+
+/* Runs gathered before they are mapped; bounds the temporary memory. */
+#define IOPT_PIN_MAX_RUNS 2048
+
+/* Bytes of temporary memory for each of the two arrays. */
+#define IOPT_PIN_MAX_BYTES SZ_64K
+
+/**
+ * iopt_pin_init() - prepare to pin
+ * @pin: what to prepare
+ * @npages: pages that are going to be pinned altogether
+ *
+ * When memory is short it makes do with what is inside @pin.
+ *
+ * Context: process; sleeps.
+ */
+void iopt_pin_init(struct iopt_pin *pin, unsigned long npages)
+{
+	pfn_batch_init(&pin->batch);
+	pin->upages = pin->inline_upages;
+	pin->max_upages = IOPT_PIN_INLINE_PAGES;
+	if (npages <= IOPT_PIN_INLINE_PAGES)
+		return;
+
+	npages = min(npages, IOPT_PIN_MAX_PAGES);
+	pin->upages = kmalloc_array(npages, sizeof(*pin->upages),
+				    GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
+				    __GFP_NORETRY);
+	if (pin->upages)
+		pin->max_upages = npages;
+	else
+		pin->upages = pin->inline_upages;
+	pfn_batch_reserve(&pin->batch, IOPT_PIN_MAX_RUNS, IOPT_PIN_MAX_BYTES);
+}
+
+/**
+ * iopt_pin_destroy() - free the scratch memory
+ * @pin: holds no pins any more
+ *
+ * Context: any.
+ */
+void iopt_pin_destroy(struct iopt_pin *pin)
+{
+	pfn_batch_destroy(&pin->batch);
+	if (pin->upages != pin->inline_upages)
+		kfree(pin->upages);
+}
+
+/**
+ * iopt_pages_unpin_batch() - give back every page of a batch
+ * @pages: whose pages
+ * @batch: which
+ *
+ * Context: process; may lock and dirty folios.
+ */
+void iopt_pages_unpin_batch(struct iopt_pages *pages,
+			    const struct pfn_batch *batch)
+{
+	const struct pfn_run *run;
+
+	pfn_batch_for_each_run(batch, run)
+		pages->ops->unpin(pages, run->pfn, run->npfns);
+}
+
+/**
+ * iopt_pin_gather() - pin pages until the batch is full
+ * @pages: whose pages
+ * @pin: its batch is empty
+ * @first_index: the first page
+ * @max_pages: stop after so many, at least 1
+ *
+ * A batch in which the worst case no longer fits for a good part of @upages
+ * counts as full: what is pinned beyond the batch's room must be given back.
+ *
+ * Context: process, no section; sleeps as long as user space likes.
+ * Return: pages in the batch, or -errno with nothing pinned: -EFAULT, -ENOMEM,
+ * -EINTR on a fatal signal, and what the kernel's pinning functions say.
+ */
+long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
+		     unsigned long first_index, unsigned long max_pages)
+{
+	unsigned int enough = pfn_batch_room(&pin->batch) / 4;
+	unsigned long done = 0;
+
+	while (done < max_pages && pfn_batch_room(&pin->batch) > enough) {
+		long added = -EINTR;
+
+		if (!fatal_signal_pending(current))
+			added = pages->ops->pin(pages, pin, first_index + done,
+						max_pages - done);
+		if (added < 0) {
+			iopt_pages_unpin_batch(pages, &pin->batch);
+			pfn_batch_clear(&pin->batch);
+			return added;
+		}
+		done += added;
+		cond_resched();
+	}
+	return done;
+}
+
+static long iopt_pin_remote(struct iopt_pages *pages, unsigned long address,
+			    unsigned long npages, struct iopt_pin *pin,
+			    unsigned int gup_flags)
+{
+	struct mm_struct *mm = pages->source_mm;
+	int locked = 1;
+	long pinned;
+
+	/* An exec or exit of the mapper ended this memory. */
+	if (!mmget_not_zero(mm))
+		return -EFAULT;
+	if (mmap_read_lock_killable(mm)) {
+		mmput(mm);
+		return -EINTR;
+	}
+	pinned = pin_user_pages_remote(mm, address, npages, gup_flags,
+				       pin->upages, &locked);
+	if (locked)
+		mmap_read_unlock(mm);
+	mmput(mm);
+	return pinned;
+}
+
+static long iopt_user_pin(struct iopt_pages *pages, struct iopt_pin *pin,
+			  unsigned long first_index, unsigned long max_pages)
+{
+	unsigned long address = (pages->uptr & PAGE_MASK) +
+				first_index * PAGE_SIZE;
+	unsigned int gup_flags = FOLL_LONGTERM;
+	size_t added;
+	long pinned;
+
+	max_pages = min3(max_pages, pin->max_upages,
+			 (unsigned long)pfn_batch_room(&pin->batch));
+	if (pages->writable)
+		gup_flags |= FOLL_WRITE;
+
+	if (current->mm == pages->source_mm)
+		pinned = pin_user_pages_fast(address, max_pages, gup_flags,
+					     pin->upages);
+	else
+		pinned = iopt_pin_remote(pages, address, max_pages, pin,
+					 gup_flags);
+	if (pinned <= 0)
+		return pinned ?: -EFAULT;
+
+	added = pfn_batch_add_pages(&pin->batch, pin->upages, pinned);
+	if (WARN_ON_ONCE(added < pinned))
+		unpin_user_pages(pin->upages + added, pinned - added);
+	return added;
+}
+
+static void iopt_user_unpin(struct iopt_pages *pages, unsigned long pfn,
+			    unsigned long npages)
+{
+	/* Dirty only what a device could have written to. */
+	unpin_user_page_range_dirty_lock(pfn_to_page(pfn), npages,
+					 pages->writable);
+}
+
+static void iopt_user_release(struct iopt_pages *pages)
+{
+	mmdrop(pages->source_mm);
+	put_task_struct(pages->source_task);
+	free_uid(pages->source_user);
+}
+
+static const struct pfn_source_ops iopt_user_ops = {
+	.pin = iopt_user_pin,
+	.unpin = iopt_user_unpin,
+	.charge = iopt_pages_charge,
+	.uncharge = iopt_pages_uncharge,
+	.release = iopt_user_release,
+};
+
+/**
+ * iopt_pages_init_user() - show memory of the current process
+ * @pages: zeroed, but for its account_mode
+ * @uptr: user address of the first byte
+ * @length: bytes; @uptr + @length does not wrap
+ * @writable: devices may write to it
+ *
+ * The mm is only remembered: no user is added, so that the process's exit is
+ * not held up by what it mapped.
+ *
+ * Context: process with an mm.
+ */
+void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
+			  unsigned long length, bool writable)
+{
+	kref_init(&pages->kref);
+	spin_lock_init(&pages->lock);
+	INIT_LIST_HEAD(&pages->busy);
+	pages->slices = RB_ROOT_CACHED;
+	pages->ops = &iopt_user_ops;
+	pages->uptr = uptr;
+	pages->npages = ((uptr & ~PAGE_MASK) + (length - 1)) / PAGE_SIZE + 1;
+	pages->writable = writable;
+	pages->source_mm = current->mm;
+	mmgrab(pages->source_mm);
+	pages->source_task = get_task_struct(current->group_leader);
+	pages->source_user = get_uid(current_user());
+}
