@@ -39,6 +39,8 @@ struct iopt_area;
  * @changer: the task that changes @domains; changes happen one at a time, and
  *	waiting for them is waiting on this variable
  * @iova_alignment: bytes; start and end of every area are multiples of it
+ * @nr_settled: counts areas that became LIVE or QUARANTINED or left; written
+ *	under @iova_rwsem, waiting for an area to settle is waiting on it
  * @nr_areas: areas in @areas, for fdinfo
  * @mapped_bytes: bytes in LIVE areas, for fdinfo
  * @nr_quarantined: areas in quarantine, for fdinfo
@@ -51,6 +53,7 @@ struct io_pagetable {
 	struct iopt_domains domains;
 	struct task_struct *changer;
 	unsigned long iova_alignment;
+	unsigned int nr_settled;
 	unsigned long nr_areas;
 	unsigned long mapped_bytes;
 	unsigned long nr_quarantined;
@@ -98,7 +101,6 @@ int iopt_unmap_all(struct io_pagetable *iopt, unsigned long *unmapped_bytes);
 /* iopt_domain.c */
 int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member);
 void iopt_domain_remove(struct io_pagetable *iopt, struct iopt_domain *member);
-void iopt_domain_freed(struct io_pagetable *iopt, struct iopt_domain *member);
 
 /* iopt_reserve.c */
 int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The area: what the files of the IOVA map share.
+ *
+ *	           iopt_map_begin()         iopt_map_commit()
+ *	(none) ---------------------> MAPPING ------------> LIVE
+ *	   ^                             |                    |
+ *	   |       iopt_map_abort()      v                    |
+ *	   +------------------------ UNMAPPING <--------------+
+ *	                                 |      iopt_unmap()
+ *	                                 v
+ *	                            QUARANTINED, until the map is destroyed
+ *
+ * Whoever moves an area to MAPPING or UNMAPPING is the one that moves it on.
+ */
+#ifndef __IOMMUFD_IOPT_AREA_H
+#define __IOMMUFD_IOPT_AREA_H
+
+#include <linux/kref.h>
+
+#include "io_pagetable.h"
+
+/**
+ * enum iopt_area_state - who an area belongs to
+ * @IOPT_AREA_MAPPING: to the task that maps it
+ * @IOPT_AREA_LIVE: to everybody
+ * @IOPT_AREA_UNMAPPING: to the task that unmaps it
+ * @IOPT_AREA_QUARANTINED: to a driver that did not unmap all of it
+ */
+enum iopt_area_state {
+	IOPT_AREA_MAPPING,
+	IOPT_AREA_LIVE,
+	IOPT_AREA_UNMAPPING,
+	IOPT_AREA_QUARANTINED,
+};
+
+/**
+ * struct iopt_area - an IOVA range mapped to a slice of pages
+ * @slice: what it shows; slice.iova is its place in io_pagetable.areas
+ * @iopt: the map it is in
+ * @kref: one for being in the map, one for each fill under way
+ * @state: guarded by io_pagetable.iova_rwsem
+ */
+struct iopt_area {
+	struct iopt_slice slice;
+	struct io_pagetable *iopt;
+	struct kref kref;
+	enum iopt_area_state state;
+};
+
+static inline struct iopt_area *iopt_area_of(struct iova_node *node)
+{
+	return container_of(node, struct iopt_area, slice.iova);
+}
+
+/* The lowest area that ends at or above an IOVA, or NULL. */
+static inline struct iopt_area *iopt_area_from(struct io_pagetable *iopt,
+					       unsigned long iova)
+{
+	struct iova_node *node = iova_map_find_from(&iopt->areas, iova);
+
+	return node ? iopt_area_of(node) : NULL;
+}
+
+static inline unsigned long iopt_area_bytes(const struct iopt_area *area)
+{
+	return area->slice.iova.last_iova - area->slice.iova.first_iova + 1;
+}
+
+/* io_pagetable.c */
+void iopt_area_get(struct iopt_area *area);
+void iopt_area_put(struct iopt_area *area);
+
+/* iopt_domain.c */
+bool iopt_is_wanted(struct io_pagetable *iopt);
+
+#endif

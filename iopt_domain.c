@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The domains that mirror an IOVA map: add and remove.
+ *
+ * Changes of the set happen one at a time and are numbered. Each walks the map
+ * by IOVA and is applied to one area after the other, in a section over that
+ * area, so an attach to a full map stops nobody: maps and unmaps elsewhere go
+ * on, and areas made meanwhile are born with the change applied.
+ *
+ * Nobody waits for somebody's page fault here, apart from the one who adds the
+ * first domain and has to pin what the areas show: an area that is still being
+ * filled by its mapper is brought up to date as far as it is filled, and the
+ * mapper fills the rest.
+ */
+#include <linux/interval_tree.h>
+#include <linux/iommu.h>
+#include <linux/sched.h>
+#include <linux/wait_bit.h>
+
+#include "busy.h"
+#include "iopt_area.h"
+
+DEFINE_BUSY_MAP(iopt_change_map, "iopt_domains_change");
+
+/* Begin a change of the set. The one task at a time that does may take long. */
+static int iopt_change_begin(struct io_pagetable *iopt, bool killable)
+{
+	struct task_struct **changer = &iopt->changer;
+
+	lock_map_acquire(&iopt_change_map);
+	if (!killable) {
+		wait_var_event(changer, !cmpxchg(changer, NULL, current));
+	} else if (wait_var_event_killable(changer,
+					   !cmpxchg(changer, NULL, current))) {
+		lock_map_release(&iopt_change_map);
+		return -EINTR;
+	}
+	return 0;
+}
+
+static void iopt_change_end(struct io_pagetable *iopt)
+{
+	WRITE_ONCE(iopt->changer, NULL);
+	smp_mb(); /* the store before the look for waiters */
+	wake_up_var(&iopt->changer);
+	lock_map_release(&iopt_change_map);
+}
+
+/**
+ * iopt_is_wanted() - does a new area have to be filled?
+ * @iopt: the map
+ *
+ * Context: the map's lock held for writing.
+ * Return: true if some domain mirrors the map.
+ */
+bool iopt_is_wanted(struct io_pagetable *iopt)
+{
+	struct iopt_domain *member;
+	unsigned long index;
+
+	lockdep_assert_held_write(&iopt->iova_rwsem);
+
+	guard(rcu)();
+	xa_for_each(&iopt->domains.members, index, member) {
+		if (!member->leave_seq)
+			return true;
+	}
+	return false;
+}
+
+/* The alignment that the members need, and @extra with them. */
+static unsigned long iopt_wanted_alignment(struct io_pagetable *iopt,
+					   unsigned long extra)
+{
+	struct iopt_domain *member;
+	unsigned long index;
+
+	lockdep_assert_held_write(&iopt->iova_rwsem);
+
+	guard(rcu)();
+	xa_for_each(&iopt->domains.members, index, member) {
+		if (!member->leave_seq)
+			extra = max(extra,
+				    1UL << __ffs(member->domain->pgsize_bitmap));
+	}
+	return extra;
+}
+
+static bool iopt_areas_aligned(struct io_pagetable *iopt,
+			       unsigned long alignment)
+{
+	struct iova_node *node;
+
+	lockdep_assert_held_write(&iopt->iova_rwsem);
+
+	for (node = iova_map_find_from(&iopt->areas, 0); node;
+	     node = iova_map_next(node)) {
+		struct iopt_slice *slice = &iopt_area_of(node)->slice;
+
+		if (!IS_ALIGNED(node->first_iova | (node->last_iova + 1) |
+				slice->page_offset, alignment))
+			return false;
+	}
+	return true;
+}
+
+/* Refuse IOVA outside of what the domain can translate. */
+static int iopt_reserve_outside(struct io_pagetable *iopt,
+				const struct iopt_domain *member)
+{
+	const struct iommu_domain_geometry *geometry = &member->domain->geometry;
+	int rc = 0;
+
+	if (geometry->aperture_start)
+		rc = iopt_reserve(iopt, 0, geometry->aperture_start - 1, member);
+	if (!rc && geometry->aperture_end < ULONG_MAX)
+		rc = iopt_reserve(iopt, geometry->aperture_end + 1, ULONG_MAX,
+				  member);
+	if (rc)
+		iopt_unreserve(iopt, member);
+	return rc;
+}
+
+/* Make the member part of the set: from here on new areas are its, too. */
+static int iopt_enlist(struct io_pagetable *iopt, struct iopt_domain *member)
+{
+	unsigned long alignment = 1UL << __ffs(member->domain->pgsize_bitmap);
+
+	guard(rwsem_write)(&iopt->iova_rwsem);
+
+	if (alignment > iopt->iova_alignment) {
+		if (!iopt_areas_aligned(iopt, alignment))
+			return -EADDRINUSE;
+		iopt->iova_alignment = alignment;
+	}
+	member->leave_seq = 0;
+	member->add_seq = ++iopt->domains.seq;
+	xa_store(&iopt->domains.members, member->index, member, GFP_KERNEL);
+	return 0;
+}
+
+/* From here on new areas are born without the member. */
+static void iopt_delist(struct io_pagetable *iopt, struct iopt_domain *member)
+{
+	guard(rwsem_write)(&iopt->iova_rwsem);
+
+	WRITE_ONCE(member->leave_seq, ++iopt->domains.seq);
+	iopt->iova_alignment = iopt_wanted_alignment(iopt, 1);
+}
+
+/**
+ * struct iopt_change - a change of the set being applied to the areas
+ * @iopt: the map
+ * @member: the domain added or removed
+ * @next_iova: areas that begin below are done
+ * @done: the last IOVA is done
+ */
+struct iopt_change {
+	struct io_pagetable *iopt;
+	struct iopt_domain *member;
+	unsigned long next_iova;
+	bool done;
+};
+
+/* Step over an area that the change is applied to. */
+static void iopt_change_advance(struct iopt_change *change,
+				const struct iopt_area *area)
+{
+	change->done = area->slice.iova.last_iova == ULONG_MAX;
+	change->next_iova = area->slice.iova.last_iova + 1;
+}
+
+/*
+ * Begin a section over the next area the change concerns, and keep the area's
+ * memory. An area cannot leave the map while somebody is in a section over it
+ * and looks for the state it is in; it may be marked gone.
+ *
+ * Return: the area, or NULL after the last one.
+ */
+static struct iopt_area *iopt_change_next(struct iopt_change *change,
+					  struct iopt_busy *busy)
+{
+	struct io_pagetable *iopt = change->iopt;
+
+	for (;;) {
+		struct iopt_slice blocking;
+		struct iopt_pages *pages;
+		struct iopt_area *area;
+
+		if (change->done)
+			return NULL;
+		scoped_guard(rwsem_read, &iopt->iova_rwsem) {
+			area = iopt_area_from(iopt, change->next_iova);
+			if (!area)
+				return NULL;
+			pages = area->slice.pages;
+			if (iopt_pages_trylock_range(pages, busy, &area->slice)) {
+				iopt_area_get(area);
+				return area;
+			}
+			iopt_pages_get(pages);
+			blocking.span = area->slice.span;
+		}
+		iopt_pages_wait_range(pages, &blocking, false);
+		iopt_pages_put(pages);
+	}
+}
+
+static int iopt_add_to_area(struct iopt_change *change, struct iopt_area *area,
+			    struct iopt_busy *busy)
+{
+	struct iopt_slice *slice = &area->slice;
+	bool needs_fill = false;
+	int rc = 0;
+
+	/* A younger area has the change in it from birth. */
+	if (slice->seq < change->member->add_seq)
+		rc = iopt_slice_add_domain(slice, change->member, &needs_fill);
+	iopt_change_advance(change, area);
+	iopt_pages_unlock_range(slice->pages, busy);
+
+	if (needs_fill)
+		rc = iopt_slice_fill(slice);
+	return rc;
+}
+
+static int iopt_add_to_areas(struct io_pagetable *iopt,
+			     struct iopt_domain *member)
+{
+	struct iopt_change change = { .iopt = iopt, .member = member };
+	struct iopt_area *area;
+	struct iopt_busy busy;
+	int rc = 0;
+
+	while (!rc && (area = iopt_change_next(&change, &busy))) {
+		rc = iopt_add_to_area(&change, area, &busy);
+		iopt_area_put(area);
+		cond_resched();
+	}
+	return rc;
+}
+
+static void iopt_remove_from_areas(struct io_pagetable *iopt,
+				   struct iopt_domain *member)
+{
+	struct iopt_change change = { .iopt = iopt, .member = member };
+	struct iopt_area *area;
+	struct iopt_busy busy;
+
+	while ((area = iopt_change_next(&change, &busy))) {
+		struct iopt_pages *pages = area->slice.pages;
+		unsigned long unpinned;
+
+		iopt_slice_remove_domain(&area->slice, member, &unpinned);
+		iopt_change_advance(&change, area);
+		iopt_pages_unlock_range(pages, &busy);
+		pages->ops->uncharge(pages, unpinned);
+		iopt_area_put(area);
+		cond_resched();
+	}
+}
+
+/* Take a member out of every area and out of the set. */
+static void iopt_withdraw(struct io_pagetable *iopt, struct iopt_domain *member)
+{
+	iopt_delist(iopt, member);
+	iopt_remove_from_areas(iopt, member);
+	xa_erase(&iopt->domains.members, member->index);
+	iopt_unreserve(iopt, member);
+}
+
+/**
+ * iopt_domain_add() - mirror the map in one more domain
+ * @iopt: the map
+ * @member: its domain is set, a paging domain with nothing mapped; the caller
+ *	keeps it until iopt_domain_remove() has returned and frees it by RCU
+ *
+ * Areas that are being mapped at this moment may be filled by their mapper
+ * after this has returned.
+ *
+ * Context: process, no lock held; sleeps; as long as page faults take when
+ * this is the first domain, until a fatal signal.
+ * Return: 0; -EINVAL the domain's smallest page is larger than PAGE_SIZE;
+ * -EADDRINUSE an area or an allowed range lies outside its aperture, or an
+ * area is not aligned to its smallest page; -EFAULT, -ENOMEM from pinning;
+ * -EINTR fatal signal; a driver's -errno. Nothing is mapped in it then.
+ */
+int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member)
+{
+	int rc;
+
+	if (!member->domain->pgsize_bitmap ||
+	    1UL << __ffs(member->domain->pgsize_bitmap) > PAGE_SIZE)
+		return -EINVAL;
+
+	rc = iopt_change_begin(iopt, true);
+	if (rc)
+		return rc;
+	rc = xa_alloc(&iopt->domains.members, &member->index, XA_ZERO_ENTRY,
+		      xa_limit_31b, GFP_KERNEL_ACCOUNT);
+	if (rc)
+		goto out_end;
+	rc = iopt_reserve_outside(iopt, member);
+	if (rc)
+		goto out_erase;
+	rc = iopt_enlist(iopt, member);
+	if (rc)
+		goto out_unreserve;
+
+	rc = iopt_add_to_areas(iopt, member);
+	if (rc)
+		iopt_withdraw(iopt, member);
+	goto out_end;
+
+out_unreserve:
+	iopt_unreserve(iopt, member);
+out_erase:
+	xa_erase(&iopt->domains.members, member->index);
+out_end:
+	iopt_change_end(iopt);
+	return rc;
+}
+
+/**
+ * iopt_domain_remove() - stop mirroring the map in a domain
+ * @iopt: the map
+ * @member: from a successful iopt_domain_add()
+ *
+ * What no other domain maps is unpinned.
+ *
+ * Context: process, no lock held; sleeps as long as driver calls take.
+ */
+void iopt_domain_remove(struct io_pagetable *iopt, struct iopt_domain *member)
+{
+	iopt_change_begin(iopt, false);
+	iopt_withdraw(iopt, member);
+	iopt_change_end(iopt);
+}
