@@ -38,6 +38,7 @@ static void iopt_pages_release(struct kref *kref)
 	struct iopt_pages *pages = container_of(kref, struct iopt_pages, kref);
 
 	WARN_ON(!RB_EMPTY_ROOT(&pages->slices.rb_root));
+	WARN_ON(!RB_EMPTY_ROOT(&pages->records.rb_root));
 	WARN_ON(!list_empty(&pages->busy));
 	pages->ops->release(pages);
 	kfree(pages);

@@ -33,6 +33,7 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+#include "domain_io.h"
 #include "iova_alloc.h"
 #include "pfn_batch.h"
 
@@ -78,7 +79,7 @@ struct pfn_source_ops {
 /**
  * struct iopt_pages - a range of user memory shared by slices
  * @kref: one for each slice and each short-term user
- * @lock: guards @busy, @slices and @npinned; leaf, held for a few instructions
+ * @lock: guards @busy, @slices, @records and @npinned; leaf, held for a few instructions
  * @account_mode: who is charged, enum iopt_account_mode
  * @writable: devices may write; pinned with FOLL_WRITE
  * @npages: pages from the page that holds @uptr to the last one
@@ -86,6 +87,8 @@ struct pfn_source_ops {
  * @uptr: address of the first byte, not aligned
  * @busy: index ranges somebody is in a section of, struct iopt_busy
  * @slices: coverage: the slices pinned pages show through, by index
+ * @records: PFNs by index, struct pfn_record; what is not in one is scattered
+ *	and read back from a domain
  * @ops: where the pages come from
  * @source_mm: mm whose memory this is (mmgrab)
  * @source_task: thread-group leader of the mapper, for its RLIMIT_MEMLOCK
@@ -93,7 +96,7 @@ struct pfn_source_ops {
  */
 struct iopt_pages {
 	struct kref kref;
-	spinlock_t lock; /* leaf: busy, slices, npinned */
+	spinlock_t lock; /* leaf: busy, slices, records */
 	u8 account_mode;
 	bool writable;
 	unsigned long npages;
@@ -101,6 +104,7 @@ struct iopt_pages {
 	unsigned long uptr;
 	struct list_head busy;
 	struct rb_root_cached slices;
+	struct rb_root_cached records;
 	const struct pfn_source_ops *ops;
 	struct mm_struct *source_mm;
 	struct task_struct *source_task;
@@ -242,6 +246,19 @@ void iopt_pages_unpin_batch(struct iopt_pages *pages,
 /* pages_account.c */
 int iopt_pages_charge(struct iopt_pages *pages, unsigned long npages);
 void iopt_pages_uncharge(struct iopt_pages *pages, unsigned long npages);
+
+/* pages_read.c */
+struct domain_io_span iopt_slice_span(const struct iopt_slice *slice,
+				      unsigned long first_page,
+				      unsigned long npages);
+void iopt_pages_keep_record(struct iopt_pages *pages, unsigned long first_index,
+			    const struct pfn_batch *batch);
+void iopt_pages_drop_records(struct iopt_pages *pages,
+			     unsigned long first_index,
+			     unsigned long last_index);
+unsigned long iopt_slice_read(struct iopt_slice *slice,
+			      unsigned long first_page, unsigned long npages,
+			      struct pfn_batch *batch);
 
 /* pages_fill.c */
 int iopt_slice_fill(struct iopt_slice *slice);

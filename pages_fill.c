@@ -59,33 +59,6 @@ static bool iopt_slice_wanted(struct iopt_slice *slice)
 }
 
 /*
- * Where a page range of a slice shows. All sums may wrap on the way: the first
- * page of a mapping at IOVA 0 can begin before it.
- */
-static struct domain_io_span iopt_slice_span(const struct iopt_slice *slice,
-					     unsigned long first_page,
-					     unsigned long npages)
-{
-	unsigned long base_iova = slice->iova.first_iova - slice->page_offset;
-	struct domain_io_span span;
-	unsigned long last_iova;
-
-	if (first_page) {
-		span.first_iova = base_iova + first_page * PAGE_SIZE;
-		span.page_offset = 0;
-	} else {
-		span.first_iova = slice->iova.first_iova;
-		span.page_offset = slice->page_offset;
-	}
-	if (first_page + npages == iopt_slice_npages(slice))
-		last_iova = slice->iova.last_iova;
-	else
-		last_iova = base_iova + (first_page + npages) * PAGE_SIZE - 1;
-	span.length = last_iova - span.first_iova + 1;
-	return span;
-}
-
-/*
  * The driver broke its promise: devices may still reach pages of this slice.
  * They stay pinned and charged, and their IOVA stays taken.
  */
@@ -117,6 +90,7 @@ static void iopt_slice_uncover(struct iopt_slice *slice)
 	spin_lock(&pages->lock);
 	interval_tree_remove(&slice->span, &pages->slices);
 	spin_unlock(&pages->lock);
+	iopt_pages_drop_records(pages, slice->span.start, slice->span.last);
 }
 
 static void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
@@ -241,6 +215,9 @@ static int iopt_fill_commit(struct iopt_fill *fill, int gather_rc)
 
 	if (!slice->filled_pages)
 		iopt_slice_cover(slice);
+	iopt_pages_keep_record(slice->pages,
+			       slice->span.start + slice->filled_pages,
+			       &fill->pin.batch);
 	slice->filled_pages += fill->pin.batch.npfns;
 	iopt_fill_keep(fill);
 	return slice->filled_pages != iopt_slice_npages(slice);
@@ -313,11 +290,10 @@ static int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
 		pfn_batch_reserve(&batch, IOPT_UNFILL_RUNS, IOPT_UNFILL_BYTES);
 
 	while (first_page != slice->filled_pages) {
-		struct domain_io_span span;
 		unsigned long npages = slice->filled_pages - first_page;
+		struct domain_io_span span;
 
-		span = iopt_slice_span(slice, first_page, npages);
-		npages = domain_io_read(slice->storage->domain, &span, &batch);
+		npages = iopt_slice_read(slice, first_page, npages, &batch);
 		span = iopt_slice_span(slice, first_page, npages);
 		if (!npages || iopt_unfill_unmap(slice, &span)) {
 			rc = iopt_slice_quarantine(slice);
@@ -380,8 +356,7 @@ static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
 	while (first_page != slice->filled_pages) {
 		unsigned long npages = slice->filled_pages - first_page;
 
-		span = iopt_slice_span(slice, first_page, npages);
-		npages = domain_io_read(slice->storage->domain, &span, &batch);
+		npages = iopt_slice_read(slice, first_page, npages, &batch);
 		if (WARN_ON_ONCE(!npages)) {
 			rc = -ENOTRECOVERABLE;
 			break;

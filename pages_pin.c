@@ -212,6 +212,7 @@ void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
 	spin_lock_init(&pages->lock);
 	INIT_LIST_HEAD(&pages->busy);
 	pages->slices = RB_ROOT_CACHED;
+	pages->records = RB_ROOT_CACHED;
 	pages->ops = &iopt_user_ops;
 	pages->uptr = uptr;
 	pages->npages = ((uptr & ~PAGE_MASK) + (length - 1)) / PAGE_SIZE + 1;

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The compact store of PFN runs behind a pages object.
+ *
+ * A record says which PFNs stood behind a range of indexes when that range was
+ * filled. It never changes: what of it is still pinned is known elsewhere, and
+ * it is freed whole when nothing it covers is. So cutting a mapping in two, or
+ * unpinning the middle of it, needs no memory.
+ */
+#ifndef __IOMMUFD_PFN_EXTENTS_H
+#define __IOMMUFD_PFN_EXTENTS_H
+
+#include <linux/interval_tree.h>
+#include <linux/types.h>
+
+struct pfn_batch;
+
+/**
+ * struct pfn_extent - consecutive PFNs behind consecutive indexes
+ * @first_index: the first index; the next extent's, or the record's end, says
+ *	how many there are
+ * @pfn: the PFN behind it
+ */
+struct pfn_extent {
+	unsigned long first_index;
+	unsigned long pfn;
+};
+
+/**
+ * struct pfn_record - the PFNs behind a range of indexes as of one fill
+ * @span: first and last index, for the owner's interval tree
+ * @nr_extents: elements of @extents, at least 1
+ * @extents: in the order of their indexes, without a hole
+ */
+struct pfn_record {
+	struct interval_tree_node span;
+	unsigned int nr_extents;
+	struct pfn_extent extents[] __counted_by(nr_extents);
+};
+
+struct pfn_record *pfn_record_create(unsigned long first_index,
+				     const struct pfn_batch *batch);
+void pfn_record_free(struct pfn_record *record);
+unsigned long pfn_record_read(const struct pfn_record *record,
+			      unsigned long first_index, unsigned long npages,
+			      struct pfn_batch *batch);
+
+#endif
