@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Busy states: what is waited for instead of a lock when the work is long.
+ * Busy states that are no turn (turn.h): a range of indexes, say.
  *
- * A busy state is a variable under a short lock, and whoever finds it busy
- * waits on it with wait_var_event(). Lockdep knows nothing of that, so each
- * kind of busy state has a map that is acquired and released like a lock.
+ * Whoever finds the state busy waits on it with wait_var_event(). Lockdep knows
+ * nothing of that, so the state has a map that is acquired and released as if
+ * it were a lock.
  */
 #ifndef __IOMMUFD_BUSY_H
 #define __IOMMUFD_BUSY_H

@@ -41,6 +41,7 @@ void iopt_init(struct io_pagetable *iopt)
 	iopt->reserved = RB_ROOT_CACHED;
 	iopt->allowed = RB_ROOT_CACHED;
 	xa_init_flags(&iopt->domains.members, XA_FLAGS_ALLOC1);
+	iommufd_turn_init(&iopt->change_turn);
 	iopt->iova_alignment = 1;
 }
 

@@ -22,6 +22,7 @@
 
 #include "iova_alloc.h"
 #include "pages.h"
+#include "turn.h"
 
 struct device;
 struct iommu_domain;
@@ -36,8 +37,7 @@ struct iopt_area;
  * @reserved: ranges that must stay unmapped, struct iopt_reserved
  * @allowed: ranges user space wants to stay mappable, struct iopt_allowed
  * @domains: the domains that mirror the areas
- * @changer: the task that changes @domains; changes happen one at a time, and
- *	waiting for them is waiting on this variable
+ * @change_turn: changes of @domains happen one at a time
  * @iova_alignment: bytes; start and end of every area are multiples of it
  * @nr_settled: counts areas that became LIVE or QUARANTINED or left; written
  *	under @iova_rwsem, waiting for an area to settle is waiting on it
@@ -51,7 +51,7 @@ struct io_pagetable {
 	struct rb_root_cached reserved;
 	struct rb_root_cached allowed;
 	struct iopt_domains domains;
-	struct task_struct *changer;
+	struct iommufd_turn change_turn;
 	unsigned long iova_alignment;
 	unsigned int nr_settled;
 	unsigned long nr_areas;

@@ -15,36 +15,8 @@
 #include <linux/interval_tree.h>
 #include <linux/iommu.h>
 #include <linux/sched.h>
-#include <linux/wait_bit.h>
 
-#include "busy.h"
 #include "iopt_area.h"
-
-DEFINE_BUSY_MAP(iopt_change_map, "iopt_domains_change");
-
-/* Begin a change of the set. The one task at a time that does may take long. */
-static int iopt_change_begin(struct io_pagetable *iopt, bool killable)
-{
-	struct task_struct **changer = &iopt->changer;
-
-	lock_map_acquire(&iopt_change_map);
-	if (!killable) {
-		wait_var_event(changer, !cmpxchg(changer, NULL, current));
-	} else if (wait_var_event_killable(changer,
-					   !cmpxchg(changer, NULL, current))) {
-		lock_map_release(&iopt_change_map);
-		return -EINTR;
-	}
-	return 0;
-}
-
-static void iopt_change_end(struct io_pagetable *iopt)
-{
-	WRITE_ONCE(iopt->changer, NULL);
-	smp_mb(); /* the store before the look for waiters */
-	wake_up_var(&iopt->changer);
-	lock_map_release(&iopt_change_map);
-}
 
 /**
  * iopt_is_wanted() - does a new area have to be filled?
@@ -293,7 +265,7 @@ int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member)
 	    1UL << __ffs(member->domain->pgsize_bitmap) > PAGE_SIZE)
 		return -EINVAL;
 
-	rc = iopt_change_begin(iopt, true);
+	rc = iommufd_turn_take_killable(&iopt->change_turn);
 	if (rc)
 		return rc;
 	rc = xa_alloc(&iopt->domains.members, &member->index, XA_ZERO_ENTRY,
@@ -317,7 +289,7 @@ out_unreserve:
 out_erase:
 	xa_erase(&iopt->domains.members, member->index);
 out_end:
-	iopt_change_end(iopt);
+	iommufd_turn_end(&iopt->change_turn);
 	return rc;
 }
 
@@ -332,7 +304,7 @@ out_end:
  */
 void iopt_domain_remove(struct io_pagetable *iopt, struct iopt_domain *member)
 {
-	iopt_change_begin(iopt, false);
+	iommufd_turn_take(&iopt->change_turn);
 	iopt_withdraw(iopt, member);
-	iopt_change_end(iopt);
+	iommufd_turn_end(&iopt->change_turn);
 }

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A turn: the right to make one of those changes of an object that come one
+ * after the other and take long.
+ *
+ * Attaching a device pins pages, fills page tables and waits for whoever serves
+ * the user's page faults. A mutex must not be held over that: the next one to
+ * come could not even be killed. So a turn belongs to a task and has no more
+ * rights than its name says: readers and short changes do not ask for it, they
+ * have a real lock of their own. To lockdep it is one more lock.
+ */
+#ifndef __IOMMUFD_TURN_H
+#define __IOMMUFD_TURN_H
+
+#include <linux/atomic.h>
+#include <linux/cleanup.h>
+#include <linux/lockdep.h>
+#include <linux/sched.h>
+#include <linux/wait_bit.h>
+
+/**
+ * struct iommufd_turn - whose turn it is
+ * @holder: the task, NULL if it is nobody's; also what others wait on
+ * @dep_map: for lockdep
+ */
+struct iommufd_turn {
+	struct task_struct *holder;
+	struct lockdep_map dep_map;
+};
+
+/**
+ * iommufd_turn_init - make it nobody's turn
+ * @turn: the turn; one lockdep class for each place this is written at
+ */
+#define iommufd_turn_init(turn)						\
+	do {								\
+		static struct lock_class_key __key;			\
+									\
+		(turn)->holder = NULL;					\
+		lockdep_init_map(&(turn)->dep_map, #turn, &__key, 0);	\
+	} while (0)
+
+static inline bool __iommufd_turn_try(struct iommufd_turn *turn)
+{
+	return !cmpxchg(&turn->holder, NULL, current);
+}
+
+/**
+ * iommufd_turn_take - wait for one's turn, whatever comes
+ * @turn: the turn
+ *
+ * Context: Process context, may sleep; for teardown, which cannot fail.
+ */
+static inline void iommufd_turn_take(struct iommufd_turn *turn)
+{
+	lock_map_acquire(&turn->dep_map);
+	wait_var_event(&turn->holder, __iommufd_turn_try(turn));
+}
+
+/**
+ * iommufd_turn_take_killable - wait for one's turn
+ * @turn: the turn
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or -EINTR when a fatal signal came first.
+ */
+static inline int iommufd_turn_take_killable(struct iommufd_turn *turn)
+{
+	lock_map_acquire(&turn->dep_map);
+	if (!wait_var_event_killable(&turn->holder, __iommufd_turn_try(turn)))
+		return 0;
+	lock_map_release(&turn->dep_map);
+	return -EINTR;
+}
+
+/**
+ * iommufd_turn_end - let the next one have its turn
+ * @turn: the turn, held by the caller
+ */
+static inline void iommufd_turn_end(struct iommufd_turn *turn)
+{
+	lockdep_assert_held(turn);
+
+	lock_map_release(&turn->dep_map);
+	store_release_wake_up(&turn->holder, NULL);
+}
+
+DEFINE_GUARD(iommufd_turn, struct iommufd_turn *, iommufd_turn_take(_T),
+	     iommufd_turn_end(_T))
+
+#endif
