@@ -10,6 +10,9 @@
 #include "domain_io.h"
 #include "pfn_batch.h"
 
+/* Page-table walks between two looks whether others want the CPU. */
+#define DOMAIN_IO_RESCHED_PAGES 4096
+
 /**
  * struct domain_io_step - one call of a driver's map_pages
  * @iova: first IOVA
@@ -53,12 +56,14 @@ static void domain_io_choose(const struct iommu_domain *domain,
 /*
  * After a failed call: whatever stands in the range it was asked to map is of
  * its making, since nobody else works on the range. Whole leaves stand there,
- * so each stretch found present starts and ends where leaves do.
+ * so each stretch found present starts and ends where leaves do. They need not
+ * be of the size the driver was asked for.
  */
 static int domain_io_scrub(struct iommu_domain *domain,
 			   const struct domain_io_step *step)
 {
 	unsigned long end = step->iova + step->pgsize * step->pgcount;
+	unsigned long granule = 1UL << __ffs(domain->pgsize_bitmap);
 	unsigned long iova = step->iova;
 	int rc = 0;
 
@@ -66,9 +71,9 @@ static int domain_io_scrub(struct iommu_domain *domain,
 		unsigned long first_iova = iova;
 
 		while (iova != end && iommu_iova_to_phys(domain, iova))
-			iova += step->pgsize;
+			iova += granule;
 		if (iova == first_iova)
-			iova += step->pgsize;
+			iova += granule;
 		else if (domain_io_unmap(domain, first_iova, iova - first_iova))
 			rc = -ENOTRECOVERABLE;
 		cond_resched();
@@ -186,7 +191,10 @@ int domain_io_unmap(struct iommu_domain *domain, unsigned long first_iova,
  * The batch ends at the end of the span or of a physically contiguous run, so
  * the pages read end where a map did.
  *
- * Context: a section over the indexes.
+ * PFN 0 cannot be told from nothing. It is never user memory where there is an
+ * IOMMU: x86 keeps it for firmware, other machines have no RAM there.
+ *
+ * Context: a section over the indexes; sleeps.
  * Return: pages read; 0 if the domain does not know the first of them.
  */
 unsigned long domain_io_read(struct iommu_domain *domain,
@@ -203,7 +211,8 @@ unsigned long domain_io_read(struct iommu_domain *domain,
 
 		if (!phys || !pfn_batch_add(batch, PHYS_PFN(phys), 1))
 			break;
-		npages++;
+		if (!(++npages % DOMAIN_IO_RESCHED_PAGES))
+			cond_resched();
 		iova += PAGE_SIZE - offset;
 		offset = 0;
 	} while (iova - span->first_iova < span->length);

@@ -184,7 +184,8 @@ static int iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
 		rc = iopt_find_iova(iopt, request);
 	if (rc)
 		return rc;
-	if (!IS_ALIGNED(request->uptr, iopt->iova_alignment))
+	/* The search may have let go of the lock, and an attach may have come. */
+	if (!IS_ALIGNED(request->uptr | request->length, iopt->iova_alignment))
 		return -EINVAL;
 
 	slice->iova.first_iova = request->iova;
@@ -232,6 +233,23 @@ static void iopt_wake(struct io_pagetable *iopt)
 	wake_up_var(&iopt->nr_settled);
 }
 
+/**
+ * iopt_area_quarantine() - draw the conclusion from a slice in quarantine
+ * @area: the area; if it is somebody's, that task will come to it
+ *
+ * Context: process, no lock held.
+ */
+void iopt_area_quarantine(struct iopt_area *area)
+{
+	struct io_pagetable *iopt = area->iopt;
+
+	scoped_guard(rwsem_write, &iopt->iova_rwsem) {
+		if (area->state == IOPT_AREA_LIVE)
+			iopt_set_state(area, IOPT_AREA_QUARANTINED);
+	}
+	iopt_wake(iopt);
+}
+
 /*
  * Take an area, which the caller owns in state UNMAPPING, out of the domains
  * and out of the map.
@@ -275,6 +293,7 @@ int iopt_map_begin(struct io_pagetable *iopt, struct iopt_map_request *request,
 {
 	unsigned long end_uptr;
 	struct iopt_area *area;
+	bool fill;
 	int rc;
 
 	if (!request->length)
@@ -285,15 +304,18 @@ int iopt_map_begin(struct io_pagetable *iopt, struct iopt_map_request *request,
 	area = iopt_area_alloc(iopt, request);
 	if (!area)
 		return -ENOMEM;
-	scoped_guard(rwsem_write, &iopt->iova_rwsem)
+	scoped_guard(rwsem_write, &iopt->iova_rwsem) {
 		rc = iopt_insert_area(iopt, area, request);
+		/* An attach that finds the area may become its filler later. */
+		fill = area->slice.filler;
+	}
 	if (rc) {
 		iopt_area_put(area);
 		return rc;
 	}
 
-	if (area->slice.filler)
-		rc = iopt_slice_fill(&area->slice);
+	if (fill)
+		rc = iopt_slice_fill(&area->slice, true);
 	if (rc) {
 		iopt_map_abort(area);
 		return rc;
@@ -312,8 +334,12 @@ void iopt_map_commit(struct iopt_area *area)
 {
 	struct io_pagetable *iopt = area->iopt;
 
-	scoped_guard(rwsem_write, &iopt->iova_rwsem)
-		iopt_set_state(area, IOPT_AREA_LIVE);
+	scoped_guard(rwsem_write, &iopt->iova_rwsem) {
+		/* A domain may have left meanwhile, and not let go. */
+		iopt_set_state(area, READ_ONCE(area->slice.quarantined) ?
+					     IOPT_AREA_QUARANTINED :
+					     IOPT_AREA_LIVE);
+	}
 	iopt_wake(iopt);
 }
 
@@ -339,6 +365,7 @@ void iopt_map_abort(struct iopt_area *area)
  * @unmapped_bytes: bytes of the areas that are gone
  * @nr_settled: io_pagetable.nr_settled when somebody's area was in the way
  * @all: wait for areas that are still being mapped, too
+ * @met_quarantine: there is an area in the range that no unmap can remove
  */
 struct iopt_unmap_walk {
 	struct io_pagetable *iopt;
@@ -348,6 +375,7 @@ struct iopt_unmap_walk {
 	unsigned long unmapped_bytes;
 	unsigned int nr_settled;
 	bool all;
+	bool met_quarantine;
 };
 
 /*
@@ -355,7 +383,7 @@ struct iopt_unmap_walk {
  * back and reaches across its position is in the range like any other.
  *
  * Return: 0 with the area or NULL at the end; -EAGAIN if the caller has to wait
- * for somebody else to finish with it; -ENOENT, -EBUSY, -ENOTRECOVERABLE.
+ * for somebody else to finish with it; -ENOENT, -EBUSY.
  */
 static int iopt_claim_next(struct iopt_unmap_walk *walk,
 			   struct iopt_area **out_area)
@@ -367,13 +395,16 @@ static int iopt_claim_next(struct iopt_unmap_walk *walk,
 
 	*out_area = NULL;
 	area = iopt_area_from(iopt, walk->next_iova);
+	while (area && area->state == IOPT_AREA_QUARANTINED &&
+	       area->slice.iova.first_iova <= walk->last_iova) {
+		walk->met_quarantine = true;
+		area = iopt_area_next(area);
+	}
 	if (!area || area->slice.iova.first_iova > walk->last_iova)
 		return 0;
 	if (area->slice.iova.first_iova < walk->first_iova ||
 	    area->slice.iova.last_iova > walk->last_iova)
 		return -ENOENT;
-	if (area->state == IOPT_AREA_QUARANTINED)
-		return -ENOTRECOVERABLE;
 	if (area->state == IOPT_AREA_MAPPING && !walk->all)
 		return -EBUSY;
 	if (area->state != IOPT_AREA_LIVE) {
@@ -410,20 +441,23 @@ static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
 				return rc;
 			continue;
 		}
-		if (rc || !area)
+		if (rc)
 			return rc;
+		if (!area)
+			break;
 
 		bytes = iopt_area_bytes(area);
 		walk->next_iova = area->slice.iova.last_iova;
-		rc = iopt_retire_area(area);
-		if (rc)
-			return rc;
-		walk->unmapped_bytes += bytes;
+		if (iopt_retire_area(area))
+			walk->met_quarantine = true;
+		else
+			walk->unmapped_bytes += bytes;
 		/* Compared before it is added to: both can be ULONG_MAX. */
 		if (walk->next_iova++ == walk->last_iova)
-			return 0;
+			break;
 		cond_resched();
 	}
+	return walk->met_quarantine ? -ENOTRECOVERABLE : 0;
 }
 
 /**
@@ -435,8 +469,9 @@ static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
  *
  * Context: process, no lock held; sleeps.
  * Return: 0; -ENOENT no area in the range, or one would be cut; -EBUSY one is
- * still being mapped; -EINTR fatal signal; -ENOTRECOVERABLE a driver did not
- * let go of one. Areas below the one in question are gone by then.
+ * still being mapped; -EINTR fatal signal: areas below the one in question are
+ * gone by then. -ENOTRECOVERABLE a driver did not let go of one, all others are
+ * gone.
  */
 int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
 	       unsigned long last_iova, unsigned long *unmapped_bytes)
@@ -464,7 +499,7 @@ int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
  *
  * Context: process, no lock held; sleeps.
  * Return: 0, also when there was nothing; -EINTR fatal signal;
- * -ENOTRECOVERABLE a driver did not let go.
+ * -ENOTRECOVERABLE a driver did not let go of one, all others are gone.
  */
 int iopt_unmap_all(struct io_pagetable *iopt, unsigned long *unmapped_bytes)
 {
@@ -493,7 +528,11 @@ void iopt_destroy(struct io_pagetable *iopt)
 	WARN_ON(!xa_empty(&iopt->domains.members));
 	while ((area = iopt_area_from(iopt, 0))) {
 		if (area->state == IOPT_AREA_QUARANTINED) {
-			/* Its pages stay pinned: there is no telling. */
+			/*
+			 * Who knows which of its pages were reachable, and
+			 * the page tables that could tell are gone. It is
+			 * given up as it is: pins, charge and memory.
+			 */
 			iova_map_erase(&iopt->areas, &area->slice.iova);
 			continue;
 		}

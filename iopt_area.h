@@ -62,6 +62,14 @@ static inline struct iopt_area *iopt_area_from(struct io_pagetable *iopt,
 	return node ? iopt_area_of(node) : NULL;
 }
 
+/* The next higher area, or NULL. */
+static inline struct iopt_area *iopt_area_next(struct iopt_area *area)
+{
+	struct iova_node *node = iova_map_next(&area->slice.iova);
+
+	return node ? iopt_area_of(node) : NULL;
+}
+
 static inline unsigned long iopt_area_bytes(const struct iopt_area *area)
 {
 	return area->slice.iova.last_iova - area->slice.iova.first_iova + 1;
@@ -70,6 +78,7 @@ static inline unsigned long iopt_area_bytes(const struct iopt_area *area)
 /* io_pagetable.c */
 void iopt_area_get(struct iopt_area *area);
 void iopt_area_put(struct iopt_area *area);
+void iopt_area_quarantine(struct iopt_area *area);
 
 /* iopt_domain.c */
 bool iopt_is_wanted(struct io_pagetable *iopt);

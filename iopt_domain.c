@@ -105,7 +105,6 @@ static int iopt_enlist(struct io_pagetable *iopt, struct iopt_domain *member)
 			return -EADDRINUSE;
 		iopt->iova_alignment = alignment;
 	}
-	member->leave_seq = 0;
 	member->add_seq = ++iopt->domains.seq;
 	xa_store(&iopt->domains.members, member->index, member, GFP_KERNEL);
 	return 0;
@@ -192,7 +191,9 @@ static int iopt_add_to_area(struct iopt_change *change, struct iopt_area *area,
 	iopt_pages_unlock_range(slice->pages, busy);
 
 	if (needs_fill)
-		rc = iopt_slice_fill(slice);
+		rc = iopt_slice_fill(slice, false);
+	if (rc == -ENOTRECOVERABLE)
+		iopt_area_quarantine(area);
 	return rc;
 }
 
@@ -222,10 +223,13 @@ static void iopt_remove_from_areas(struct io_pagetable *iopt,
 	while ((area = iopt_change_next(&change, &busy))) {
 		struct iopt_pages *pages = area->slice.pages;
 		unsigned long unpinned;
+		int rc;
 
-		iopt_slice_remove_domain(&area->slice, member, &unpinned);
+		rc = iopt_slice_remove_domain(&area->slice, member, &unpinned);
 		iopt_change_advance(&change, area);
 		iopt_pages_unlock_range(pages, &busy);
+		if (rc)
+			iopt_area_quarantine(area);
 		pages->ops->uncharge(pages, unpinned);
 		iopt_area_put(area);
 		cond_resched();
@@ -245,7 +249,8 @@ static void iopt_withdraw(struct io_pagetable *iopt, struct iopt_domain *member)
  * iopt_domain_add() - mirror the map in one more domain
  * @iopt: the map
  * @member: its domain is set, a paging domain with nothing mapped; the caller
- *	keeps it until iopt_domain_remove() has returned and frees it by RCU
+ *	keeps it until iopt_domain_remove() has returned, and frees it by RCU, also
+ *	after a failed add; it is not added twice
  *
  * Areas that are being mapped at this moment may be filled by their mapper
  * after this has returned.

@@ -251,6 +251,8 @@ void iopt_pages_uncharge(struct iopt_pages *pages, unsigned long npages);
 struct domain_io_span iopt_slice_span(const struct iopt_slice *slice,
 				      unsigned long first_page,
 				      unsigned long npages);
+unsigned long iopt_slice_bound(const struct iopt_slice *slice,
+			       unsigned long first_page, unsigned long npages);
 void iopt_pages_keep_record(struct iopt_pages *pages, unsigned long first_index,
 			    const struct pfn_batch *batch);
 void iopt_pages_drop_records(struct iopt_pages *pages,
@@ -261,7 +263,7 @@ unsigned long iopt_slice_read(struct iopt_slice *slice,
 			      struct pfn_batch *batch);
 
 /* pages_fill.c */
-int iopt_slice_fill(struct iopt_slice *slice);
+int iopt_slice_fill(struct iopt_slice *slice, bool is_owner);
 int iopt_slice_unfill(struct iopt_slice *slice);
 int iopt_slice_add_domain(struct iopt_slice *slice, struct iopt_domain *member,
 			  bool *needs_fill);

@@ -24,7 +24,7 @@
 #include "pages.h"
 
 /* Runs read back before they are unmapped and flushed: at 4 KiB, 16 MiB. */
-#define IOPT_UNFILL_RUNS 4096
+#define IOPT_UNFILL_RUNS 4096UL
 #define IOPT_UNFILL_BYTES SZ_64K
 
 /*
@@ -119,7 +119,6 @@ static int iopt_fill_gather(struct iopt_fill *fill)
 {
 	struct iopt_slice *slice = fill->slice;
 	unsigned long npages = iopt_slice_npages(slice) - fill->first_page;
-	struct domain_io_span span;
 	long pinned;
 	int rc;
 
@@ -131,12 +130,7 @@ static int iopt_fill_gather(struct iopt_fill *fill)
 		fill->charged_pages = npages;
 	}
 
-	/*
-	 * End a batch where a 1 GiB leaf could begin. That keeps the time in
-	 * one section in bounds and costs no large leaf.
-	 */
-	span = iopt_slice_span(slice, fill->first_page, npages);
-	npages = min(npages, PFN_UP(SZ_1G - (span.first_iova & (SZ_1G - 1))));
+	npages = iopt_slice_bound(slice, fill->first_page, npages);
 	pinned = iopt_pin_gather(slice->pages, &fill->pin,
 				 slice->span.start + fill->first_page, npages);
 	return pinned < 0 ? pinned : 0;
@@ -198,7 +192,9 @@ static int iopt_fill_commit(struct iopt_fill *fill, int gather_rc)
 	struct iopt_slice *slice = fill->slice;
 	int rc;
 
-	if (slice->gone || slice->quarantined || !iopt_slice_wanted(slice))
+	if (slice->quarantined)
+		return -ENOTRECOVERABLE;
+	if (slice->gone || !iopt_slice_wanted(slice))
 		return 0;
 	if (gather_rc)
 		return gather_rc;
@@ -226,6 +222,7 @@ static int iopt_fill_commit(struct iopt_fill *fill, int gather_rc)
 /**
  * iopt_slice_fill() - pin a slice and map it in every member that wants it
  * @slice: with @filler set by the caller, which must keep it referenced
+ * @is_owner: an error is the end of the slice: nobody else shall try
  *
  * Members may come and go meanwhile, and the owner may tear the slice down:
  * that ends the fill without an error.
@@ -234,7 +231,7 @@ static int iopt_fill_commit(struct iopt_fill *fill, int gather_rc)
  * Return: 0; -EFAULT, -ENOMEM, -EINTR or a driver's -errno, and then the pages
  * in front of the failure stay filled until the caller takes them out.
  */
-int iopt_slice_fill(struct iopt_slice *slice)
+int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
 {
 	struct iopt_pages *pages = slice->pages;
 	struct iopt_fill fill = {
@@ -251,6 +248,8 @@ int iopt_slice_fill(struct iopt_slice *slice)
 		rc = iopt_fill_commit(&fill, rc);
 		if (rc <= 0)
 			slice->filler = false;
+		if (rc < 0 && is_owner)
+			slice->gone = true;
 		fill.first_page = slice->filled_pages;
 		iopt_pages_unlock_range(pages, &busy);
 		iopt_fill_drop(&fill);
@@ -286,13 +285,14 @@ static int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
 	int rc = 0;
 
 	pfn_batch_init(&batch);
-	if (slice->filled_pages > 1)
-		pfn_batch_reserve(&batch, IOPT_UNFILL_RUNS, IOPT_UNFILL_BYTES);
+	pfn_batch_reserve(&batch, min(slice->filled_pages, IOPT_UNFILL_RUNS),
+			  IOPT_UNFILL_BYTES);
 
 	while (first_page != slice->filled_pages) {
 		unsigned long npages = slice->filled_pages - first_page;
 		struct domain_io_span span;
 
+		npages = iopt_slice_bound(slice, first_page, npages);
 		npages = iopt_slice_read(slice, first_page, npages, &batch);
 		span = iopt_slice_span(slice, first_page, npages);
 		if (!npages || iopt_unfill_unmap(slice, &span)) {
@@ -341,6 +341,28 @@ int iopt_slice_unfill(struct iopt_slice *slice)
 	return rc;
 }
 
+/* Unmap the first pages of a slice from one member, which maps them. */
+static int iopt_slice_unmap_from(struct iopt_slice *slice,
+				 struct iopt_domain *member,
+				 unsigned long npages)
+{
+	unsigned long first_page = 0;
+
+	while (first_page != npages) {
+		struct domain_io_span span;
+		unsigned long n;
+
+		n = iopt_slice_bound(slice, first_page, npages - first_page);
+		span = iopt_slice_span(slice, first_page, n);
+		if (domain_io_unmap(member->domain, span.first_iova,
+				    span.length))
+			return -ENOTRECOVERABLE;
+		first_page += n;
+		cond_resched();
+	}
+	return 0;
+}
+
 /* Map what is filled in one more member, reading PFNs from another. */
 static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
 {
@@ -350,12 +372,13 @@ static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
 	int rc = 0;
 
 	pfn_batch_init(&batch);
-	if (slice->filled_pages > 1)
-		pfn_batch_reserve(&batch, IOPT_UNFILL_RUNS, IOPT_UNFILL_BYTES);
+	pfn_batch_reserve(&batch, min(slice->filled_pages, IOPT_UNFILL_RUNS),
+			  IOPT_UNFILL_BYTES);
 
 	while (first_page != slice->filled_pages) {
 		unsigned long npages = slice->filled_pages - first_page;
 
+		npages = iopt_slice_bound(slice, first_page, npages);
 		npages = iopt_slice_read(slice, first_page, npages, &batch);
 		if (WARN_ON_ONCE(!npages)) {
 			rc = -ENOTRECOVERABLE;
@@ -372,12 +395,8 @@ static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
 	}
 	pfn_batch_destroy(&batch);
 
-	if (rc && first_page) {
-		span = iopt_slice_span(slice, 0, first_page);
-		if (domain_io_unmap(member->domain, span.first_iova,
-				    span.length))
-			rc = -ENOTRECOVERABLE;
-	}
+	if (rc && iopt_slice_unmap_from(slice, member, first_page))
+		rc = -ENOTRECOVERABLE;
 	if (rc == -ENOTRECOVERABLE)
 		iopt_slice_quarantine(slice);
 	return rc;
@@ -433,10 +452,7 @@ static int iopt_slice_unmap_member(struct iopt_slice *slice,
 				   struct iopt_domain *member,
 				   struct iopt_domain *other)
 {
-	struct domain_io_span span;
-
-	span = iopt_slice_span(slice, 0, slice->filled_pages);
-	if (domain_io_unmap(member->domain, span.first_iova, span.length))
+	if (iopt_slice_unmap_from(slice, member, slice->filled_pages))
 		return iopt_slice_quarantine(slice);
 	slice->storage = other;
 	return 0;

@@ -19,7 +19,7 @@
 #define IOPT_PIN_MAX_PAGES (PAGE_SIZE / sizeof(struct page *))
 
 /* Runs gathered before they are mapped; bounds the temporary memory. */
-#define IOPT_PIN_MAX_RUNS 2048
+#define IOPT_PIN_MAX_RUNS 2048UL
 
 /* Bytes of temporary memory for each of the two arrays. */
 #define IOPT_PIN_MAX_BYTES SZ_64K
@@ -35,6 +35,8 @@
  */
 void iopt_pin_init(struct iopt_pin *pin, unsigned long npages)
 {
+	unsigned long total = npages;
+
 	pfn_batch_init(&pin->batch);
 	pin->upages = pin->inline_upages;
 	pin->max_upages = IOPT_PIN_INLINE_PAGES;
@@ -49,7 +51,8 @@ void iopt_pin_init(struct iopt_pin *pin, unsigned long npages)
 		pin->max_upages = npages;
 	else
 		pin->upages = pin->inline_upages;
-	pfn_batch_reserve(&pin->batch, IOPT_PIN_MAX_RUNS, IOPT_PIN_MAX_BYTES);
+	pfn_batch_reserve(&pin->batch, min(total, IOPT_PIN_MAX_RUNS),
+			  IOPT_PIN_MAX_BYTES);
 }
 
 /**

@@ -9,6 +9,7 @@
  * it covers is pinned.
  */
 #include <linux/module.h>
+#include <linux/sizes.h>
 
 #include "domain_io.h"
 #include "pages.h"
@@ -52,6 +53,29 @@ struct domain_io_span iopt_slice_span(const struct iopt_slice *slice,
 		last_iova = base_iova + (first_page + npages) * PAGE_SIZE - 1;
 	span.length = last_iova - span.first_iova + 1;
 	return span;
+}
+
+/**
+ * iopt_slice_bound() - how many pages to map or unmap in one go
+ * @slice: the slice
+ * @first_page: first page, counted from the start of the slice
+ * @npages: how many there are to do, at least 1
+ *
+ * Batches end where a 1 GiB leaf could begin, all of them, those that are mapped
+ * as those that are unmapped: so no unmap cuts what was mapped in one call. It
+ * keeps the time in driver calls in bounds and costs no large leaf.
+ *
+ * Context: any.
+ * Return: 1 to @npages.
+ */
+unsigned long iopt_slice_bound(const struct iopt_slice *slice,
+			       unsigned long first_page, unsigned long npages)
+{
+	struct domain_io_span span = iopt_slice_span(slice, first_page, 1);
+	unsigned long iova = span.first_iova - span.page_offset;
+
+	return min(npages, PFN_UP((unsigned long)SZ_1G -
+					(iova & (SZ_1G - 1))));
 }
 
 /**
