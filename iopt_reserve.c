@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reserved ranges: IOVA at which nothing may be mapped.
+ *
+ * Every reserved range has an owner, a pointer that is only compared: a device
+ * that has its interrupts there, a domain that has no page table there. Ranges of
+ * different owners and of one owner may overlap. They do not move an area out of
+ * the way, whatever state it is in: an area that is being mapped or unmapped is in
+ * some domain, or about to be.
+ */
+#include <linux/device.h>
+#include <linux/interval_tree.h>
+#include <linux/iommu.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "iommu-priv.h"
+
+#include "io_pagetable.h"
+
+/**
+ * struct iopt_reserved - a reserved range
+ * @node: in io_pagetable.reserved
+ * @owner: who gives it back
+ * @item: on the list of ranges that are to be inserted together
+ */
+struct iopt_reserved {
+	struct interval_tree_node node;
+	const void *owner;
+	struct list_head item;
+};
+
+/* Ranges to be reserved, all or none. */
+struct iopt_reservation {
+	struct list_head ranges;
+	const void *owner;
+};
+
+static int iopt_reservation_add(struct iopt_reservation *reservation,
+				unsigned long first_iova,
+				unsigned long last_iova)
+{
+	struct iopt_reserved *reserved;
+
+	reserved = kzalloc(sizeof(*reserved), GFP_KERNEL_ACCOUNT);
+	if (!reserved)
+		return -ENOMEM;
+
+	reserved->node.start = first_iova;
+	reserved->node.last = last_iova;
+	reserved->owner = reservation->owner;
+	list_add_tail(&reserved->item, &reservation->ranges);
+	return 0;
+}
+
+static void iopt_reservation_free(struct iopt_reservation *reservation)
+{
+	struct iopt_reserved *reserved, *next;
+
+	list_for_each_entry_safe(reserved, next, &reservation->ranges, item)
+		kfree(reserved);
+}
+
+static bool iopt_reserved_is_in_use(struct io_pagetable *iopt,
+				    const struct iopt_reserved *reserved)
+{
+	unsigned long first_iova = reserved->node.start;
+	unsigned long last_iova = reserved->node.last;
+
+	return iova_map_find(&iopt->areas, first_iova, last_iova) ||
+	       interval_tree_iter_first(&iopt->allowed, first_iova, last_iova);
+}
+
+/* Return: 0 with the ranges handed over, or -EADDRINUSE with nothing done. */
+static int iopt_reservation_insert(struct io_pagetable *iopt,
+				   struct iopt_reservation *reservation)
+{
+	struct iopt_reserved *reserved;
+
+	guard(rwsem_write)(&iopt->iova_rwsem);
+	list_for_each_entry(reserved, &reservation->ranges, item)
+		if (iopt_reserved_is_in_use(iopt, reserved))
+			return -EADDRINUSE;
+	list_for_each_entry(reserved, &reservation->ranges, item)
+		interval_tree_insert(&reserved->node, &iopt->reserved);
+	INIT_LIST_HEAD(&reservation->ranges);
+	return 0;
+}
+
+/**
+ * iopt_reserve - forbid mapping anything in a range
+ * @iopt: the IOVA map
+ * @first_iova: first byte
+ * @last_iova: last byte, inclusive
+ * @owner: for iopt_unreserve(), not NULL
+ *
+ * Context: Process context, may sleep.
+ * Return: 0; -EADDRINUSE if there is an area in it, or an allowed range; -ENOMEM.
+ */
+int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,
+		 unsigned long last_iova, const void *owner)
+{
+	struct iopt_reservation reservation = {
+		.ranges = LIST_HEAD_INIT(reservation.ranges),
+		.owner = owner,
+	};
+	int rc;
+
+	rc = iopt_reservation_add(&reservation, first_iova, last_iova);
+	if (!rc)
+		rc = iopt_reservation_insert(iopt, &reservation);
+	iopt_reservation_free(&reservation);
+	return rc;
+}
+
+static struct iopt_reserved *
+to_iopt_reserved(const struct interval_tree_node *node)
+{
+	return container_of_const(node, struct iopt_reserved, node);
+}
+
+/* Remove the ranges of one owner, or all of them if @owner is NULL. */
+static void iopt_remove_reserved(struct io_pagetable *iopt, const void *owner)
+{
+	struct interval_tree_node *node, *next;
+
+	lockdep_assert_held_write(&iopt->iova_rwsem);
+
+	for (node = interval_tree_iter_first(&iopt->reserved, 0, ULONG_MAX);
+	     node; node = next) {
+		struct iopt_reserved *reserved = to_iopt_reserved(node);
+
+		next = interval_tree_iter_next(node, 0, ULONG_MAX);
+		if (owner && reserved->owner != owner)
+			continue;
+		interval_tree_remove(node, &iopt->reserved);
+		kfree(reserved);
+	}
+}
+
+/**
+ * iopt_unreserve - give back all ranges of an owner
+ * @iopt: the IOVA map
+ * @owner: as given to iopt_reserve(), or the device of iopt_reserve_device(); may
+ *	have none
+ *
+ * Context: Process context, may sleep. Cannot fail and needs no memory.
+ */
+void iopt_unreserve(struct io_pagetable *iopt, const void *owner)
+{
+	guard(rwsem_write)(&iopt->iova_rwsem);
+	iopt_remove_reserved(iopt, owner);
+}
+
+/**
+ * iopt_reserve_destroy - give back what is left of reserved and allowed ranges
+ * @iopt: an IOVA map without areas and domains
+ */
+void iopt_reserve_destroy(struct io_pagetable *iopt)
+{
+	guard(rwsem_write)(&iopt->iova_rwsem);
+	iopt_remove_reserved(iopt, NULL);
+	WARN_ON(!RB_EMPTY_ROOT(&iopt->allowed.rb_root));
+}
+
+/* What the regions of a device say about its interrupts. */
+struct iopt_msi_regions {
+	unsigned int nr_hw;
+	unsigned int nr_sw;
+	phys_addr_t sw_start;
+};
+
+static int iopt_reservation_add_region(struct iopt_reservation *reservation,
+				       const struct iommu_resv_region *region,
+				       struct iopt_msi_regions *msi)
+{
+	phys_addr_t last = region->start + region->length - 1;
+
+	if (region->type == IOMMU_RESV_MSI) {
+		msi->nr_hw++;
+	} else if (region->type == IOMMU_RESV_SW_MSI) {
+		msi->nr_sw++;
+		msi->sw_start = region->start;
+	}
+
+	/* No IOVA that can be named is in it. */
+	if (!region->length || region->start > ULONG_MAX)
+		return 0;
+	if (last < region->start || last > ULONG_MAX)
+		last = ULONG_MAX;
+	return iopt_reservation_add(reservation, region->start, last);
+}
+
+/*
+ * A driver that has no memory for a region leaves it out and says nothing. The
+ * window for MSIs is the one that is missed most: with an area in it, devices
+ * write their interrupts into the memory of users. So a PCI device without one
+ * cannot be attached, unless its driver never reports any: if it reports nothing
+ * at all, or on s390, where MSIs do not go through IOVA.
+ */
+static int iopt_check_msi_regions(struct device *dev,
+				  const struct iopt_msi_regions *msi)
+{
+	if (msi->nr_sw > 1 || (msi->nr_sw && msi->nr_hw))
+		return -EINVAL;
+	if (msi->nr_sw || msi->nr_hw)
+		return 0;
+	if (!dev_is_pci(dev) || !dev_iommu_ops(dev)->get_resv_regions ||
+	    IS_ENABLED(CONFIG_S390))
+		return 0;
+	return -ENOMEM;
+}
+
+static int iopt_reservation_add_device(struct iopt_reservation *reservation,
+				       struct device *dev,
+				       phys_addr_t *sw_msi_start)
+{
+	struct iopt_msi_regions msi = { .sw_start = PHYS_ADDR_MAX };
+	struct iommu_resv_region *region;
+	LIST_HEAD(regions);
+	int rc = 0;
+
+	iommu_get_resv_regions(dev, &regions);
+	list_for_each_entry(region, &regions, list) {
+		/* The firmware can do without these when a driver takes over. */
+		if (region->type == IOMMU_RESV_DIRECT_RELAXABLE)
+			continue;
+		rc = iopt_reservation_add_region(reservation, region, &msi);
+		if (rc)
+			break;
+	}
+	iommu_put_resv_regions(dev, &regions);
+
+	*sw_msi_start = msi.sw_start;
+	return rc ?: iopt_check_msi_regions(dev, &msi);
+}
+
+/**
+ * iopt_reserve_device - forbid mapping anything in the reserved regions of a
+ *	device
+ * @iopt: the IOVA map
+ * @dev: the device; also the owner of the ranges
+ * @sw_msi_start: written on success: IOVA of the window for MSI doorbells that
+ *	software has to map, or PHYS_ADDR_MAX
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or an error with nothing reserved: -EADDRINUSE if there is an area
+ * in one of them, or an allowed range; -EINVAL if there is more than one window
+ * for MSIs; -ENOMEM, also if the driver had none.
+ */
+int iopt_reserve_device(struct io_pagetable *iopt, struct device *dev,
+			phys_addr_t *sw_msi_start)
+{
+	struct iopt_reservation reservation = {
+		.ranges = LIST_HEAD_INIT(reservation.ranges),
+		.owner = dev,
+	};
+	int rc;
+
+	rc = iopt_reservation_add_device(&reservation, dev, sw_msi_start);
+	if (!rc)
+		rc = iopt_reservation_insert(iopt, &reservation);
+	iopt_reservation_free(&reservation);
+	return rc;
+}
+
+/* A list of ranges that counts on when its array is full. */
+struct iopt_range_sink {
+	struct iopt_range *ranges;
+	size_t max_ranges;
+	size_t total;
+};
+
+static void iopt_range_sink_add(struct iopt_range_sink *sink,
+				unsigned long first_iova,
+				unsigned long last_iova)
+{
+	if (sink->total < sink->max_ranges)
+		sink->ranges[sink->total] = (struct iopt_range){
+			.first_iova = first_iova,
+			.last_iova = last_iova,
+		};
+	sink->total++;
+}
+
+/**
+ * iopt_usable_ranges - the holes between the reserved ranges
+ * @iopt: the IOVA map
+ * @ranges: array to fill from its start, in ascending order
+ * @max_ranges: room in @ranges, can be 0
+ * @out_alignment: written: bytes that mappings have to be aligned to
+ *
+ * Context: Process context, may sleep.
+ * Return: how many there are, which can be more than @max_ranges.
+ */
+size_t iopt_usable_ranges(struct io_pagetable *iopt, struct iopt_range *ranges,
+			  size_t max_ranges, unsigned long *out_alignment)
+{
+	struct iopt_range_sink sink = {
+		.ranges = ranges,
+		.max_ranges = max_ranges,
+	};
+	struct interval_tree_node *node;
+	unsigned long hole_iova = 0;
+
+	guard(rwsem_read)(&iopt->iova_rwsem);
+	*out_alignment = iopt->iova_alignment;
+	for (node = interval_tree_iter_first(&iopt->reserved, 0, ULONG_MAX);
+	     node; node = interval_tree_iter_next(node, 0, ULONG_MAX)) {
+		if (node->start > hole_iova)
+			iopt_range_sink_add(&sink, hole_iova, node->start - 1);
+		if (node->last == ULONG_MAX)
+			return sink.total;
+		hole_iova = max(hole_iova, node->last + 1);
+	}
+	iopt_range_sink_add(&sink, hole_iova, ULONG_MAX);
+	return sink.total;
+}
