@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What all objects have in common: the open file they belong to, their ID and
+ * life, and the ioctl that is going on. object.c tells how they live.
+ */
+#ifndef __IOMMUFD_PRIVATE_H
+#define __IOMMUFD_PRIVATE_H
+
+#include <linux/build_bug.h>
+#include <linux/cleanup.h>
+#include <linux/err.h>
+#include <linux/iommufd.h>
+#include <linux/refcount.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+#include "pages.h"
+
+struct file;
+struct iommufd_object;
+struct iopt_area;
+
+/**
+ * struct iommufd_ctx - one open file of /dev/iommu
+ * @file: the file. Every reference to the context is one to the file: its last
+ *	fput() never runs the release in the middle of the caller, who may hold
+ *	locks that the release of a device would want
+ * @objects: the objects by ID. Its lock guards their state and their users; an
+ *	ID without an object to be looked up holds a zero entry
+ * @groups: struct iommufd_group by IOMMU group ID, of the bound devices. Its
+ *	lock guards their device counts
+ * @account_mode: whom a MAP without CAP_IPC_LOCK charges
+ */
+struct iommufd_ctx {
+	struct file *file;
+	struct xarray objects;
+	struct xarray groups;
+	enum iopt_account_mode account_mode;
+};
+
+void iommufd_ctx_init(struct iommufd_ctx *ictx);
+bool iommufd_ctx_destroy_objects(struct iommufd_ctx *ictx);
+
+/**
+ * enum iommufd_kind - Kinds of objects
+ * @IOMMUFD_ANY_KIND: no kind: "do not care" when looking up
+ * @IOMMUFD_DEVICE: device.c
+ * @IOMMUFD_IOAS: ioas.c
+ * @IOMMUFD_HWPT: hwpt.c
+ * @IOMMUFD_NR_KINDS: so many
+ */
+enum iommufd_kind {
+	IOMMUFD_ANY_KIND,
+	IOMMUFD_DEVICE,
+	IOMMUFD_IOAS,
+	IOMMUFD_HWPT,
+	IOMMUFD_NR_KINDS,
+};
+
+/**
+ * struct iommufd_object_ops - What is peculiar to a kind of objects
+ * @kind: the kind
+ * @kernel_owned: made and destroyed by a driver; IOMMU_DESTROY answers EBUSY
+ * @destroy: undo everything the object does. Nobody else knows it any more; the
+ *	caller gives up the ID and the memory. Cannot fail and needs no memory
+ */
+struct iommufd_object_ops {
+	enum iommufd_kind kind;
+	bool kernel_owned;
+	void (*destroy)(struct iommufd_object *object);
+};
+
+/**
+ * enum iommufd_object_state - How far an object has come
+ * @IOMMUFD_OBJECT_BEGUN: it has an ID that nobody finds
+ * @IOMMUFD_OBJECT_PUBLISHED: look-ups find it
+ * @IOMMUFD_OBJECT_RETIRED: look-ups do not find it any more
+ */
+enum iommufd_object_state {
+	IOMMUFD_OBJECT_BEGUN,
+	IOMMUFD_OBJECT_PUBLISHED,
+	IOMMUFD_OBJECT_RETIRED,
+};
+
+/**
+ * struct iommufd_object - what every object starts with
+ * @ictx: the file it belongs to
+ * @ops: its kind
+ * @state: guarded by the lock of iommufd_ctx.objects
+ * @users: other objects that cannot do without it; guarded likewise
+ * @calls: calls that use it now, and one more until it is retired
+ * @id: its ID, 1 to INT_MAX
+ * @rcu: fdinfo looks at objects under RCU alone
+ */
+struct iommufd_object {
+	struct iommufd_ctx *ictx;
+	const struct iommufd_object_ops *ops;
+	enum iommufd_object_state state;
+	unsigned int users;
+	refcount_t calls;
+	u32 id;
+	struct rcu_head rcu;
+};
+
+void *__iommufd_object_begin(struct iommufd_ctx *ictx, size_t size,
+			     const struct iommufd_object_ops *ops);
+void iommufd_object_publish(struct iommufd_object *object);
+void iommufd_object_discard(struct iommufd_object *object);
+void iommufd_object_abort(struct iommufd_object *object);
+
+struct iommufd_object *iommufd_object_get(struct iommufd_ctx *ictx, u32 id,
+					  enum iommufd_kind kind);
+void iommufd_object_put(struct iommufd_object *object);
+
+int iommufd_object_use(struct iommufd_object *object);
+void iommufd_object_unuse(struct iommufd_object *object);
+bool iommufd_object_unuse_retire(struct iommufd_object *object);
+
+void iommufd_object_retire(struct iommufd_object *object);
+void iommufd_object_destroy_retired(struct iommufd_object *object);
+int iommufd_object_destroy_id(struct iommufd_ctx *ictx, u32 id);
+
+DEFINE_FREE(iommufd_object_put, struct iommufd_object *,
+	    if (!IS_ERR_OR_NULL(_T)) iommufd_object_put(_T))
+
+/**
+ * iommufd_object_begin - allocate an object and reserve its ID
+ * @ictx: the file
+ * @type: the structure; its first member is a struct iommufd_object named obj
+ * @ops: the kind
+ *
+ * Return: the zeroed structure or an ERR_PTR: -ENOMEM, -ENOSPC.
+ */
+#define iommufd_object_begin(ictx, type, ops)				\
+({									\
+	static_assert(offsetof(type, obj) == 0);			\
+	(type *)__iommufd_object_begin(ictx, sizeof(type), ops);	\
+})
+
+/* COPY looks up two IOAS, nothing looks up more objects. */
+#define IOMMUFD_MAX_HELD 2
+
+/**
+ * struct iommufd_ucmd - an ioctl that is going on
+ * @ictx: the file
+ * @cmd: the structure, as long as the kernel knows it; also the answer
+ * @held: objects the handler has looked up; kept until all is over
+ * @nr_held: so many
+ * @new_object: begun by the handler: published if the answer reaches the user,
+ *	aborted otherwise
+ * @new_area: mapped by the handler: likewise committed or aborted
+ * @reply_on_error: the answer means something although the handler failed
+ *
+ * The handler only does its work. What becomes of it is decided afterwards, in
+ * one place (iommufd_ucmd_finish()), when it is known whether user space learns
+ * of it.
+ */
+struct iommufd_ucmd {
+	struct iommufd_ctx *ictx;
+	void *cmd;
+	struct iommufd_object *held[IOMMUFD_MAX_HELD];
+	unsigned int nr_held;
+	struct iommufd_object *new_object;
+	struct iopt_area *new_area;
+	bool reply_on_error;
+};
+
+struct iommufd_object *iommufd_ucmd_get(struct iommufd_ucmd *ucmd, u32 id,
+					enum iommufd_kind kind);
+int iommufd_ucmd_destroy(struct iommufd_ucmd *ucmd);
+
+#endif
