@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * IOAS objects, and the ioctls on their IOVA map.
+ *
+ * A u64 of the ABI can be more than an unsigned long. What is, is refused before
+ * it is narrowed.
+ */
+#include <linux/capability.h>
+#include <linux/iommu.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include <uapi/linux/iommufd.h>
+
+#include "ioas.h"
+
+static void iommufd_ioas_destroy(struct iommufd_object *object)
+{
+	struct iommufd_ioas *ioas = to_ioas(object);
+
+	iopt_destroy(&ioas->iopt);
+	mutex_destroy(&ioas->mutex);
+}
+
+static const struct iommufd_object_ops iommufd_ioas_ops = {
+	.kind = IOMMUFD_IOAS,
+	.destroy = iommufd_ioas_destroy,
+};
+
+/**
+ * iommufd_ioas_begin - make an empty IOAS
+ * @ictx: the file
+ *
+ * Return: the IOAS, complete but not published, or an ERR_PTR: -ENOMEM, -ENOSPC.
+ */
+struct iommufd_ioas *iommufd_ioas_begin(struct iommufd_ctx *ictx)
+{
+	struct iommufd_ioas *ioas;
+
+	ioas = iommufd_object_begin(ictx, struct iommufd_ioas,
+				    &iommufd_ioas_ops);
+	if (IS_ERR(ioas))
+		return ioas;
+
+	iopt_init(&ioas->iopt);
+	iommufd_turn_init(&ioas->attach_turn);
+	mutex_init(&ioas->mutex);
+	INIT_LIST_HEAD(&ioas->auto_hwpts);
+	return ioas;
+}
+
+static struct iommufd_ioas *iommufd_ucmd_get_ioas(struct iommufd_ucmd *ucmd,
+						  u32 id)
+{
+	struct iommufd_object *object;
+
+	object = iommufd_ucmd_get(ucmd, id, IOMMUFD_IOAS);
+	if (IS_ERR(object))
+		return ERR_CAST(object);
+	return to_ioas(object);
+}
+
+/**
+ * iommufd_ucmd_ioas_alloc - handler of IOMMU_IOAS_ALLOC
+ * @ucmd: the ioctl
+ *
+ * Return: 0, -ENOMEM or -ENOSPC.
+ */
+int iommufd_ucmd_ioas_alloc(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_ioas_alloc *cmd = ucmd->cmd;
+	struct iommufd_ioas *ioas = iommufd_ioas_begin(ucmd->ictx);
+
+	if (IS_ERR(ioas))
+		return PTR_ERR(ioas);
+
+	ucmd->new_object = &ioas->obj;
+	cmd->out_ioas_id = ioas->obj.id;
+	return 0;
+}
+
+/* The answer to IOVA_RANGES while it is being made. */
+struct iommufd_range_list {
+	struct iopt_range *ranges;
+	size_t room;
+	size_t total;
+	unsigned long alignment;
+};
+
+/*
+ * Ask for the ranges until all of them, or as many as the user has room for, are
+ * in @list: between counting and reading more can turn up.
+ */
+static int iommufd_list_ranges(struct io_pagetable *iopt, size_t user_room,
+			       struct iommufd_range_list *list)
+{
+	for (;;) {
+		size_t wanted;
+
+		list->total = iopt_usable_ranges(iopt, list->ranges, list->room,
+						 &list->alignment);
+		wanted = min(list->total, user_room);
+		if (list->room >= wanted)
+			return 0;
+
+		kvfree(list->ranges);
+		list->room = wanted;
+		list->ranges = kvmalloc_array(wanted, sizeof(*list->ranges),
+					      GFP_KERNEL_ACCOUNT);
+		if (!list->ranges)
+			return -ENOMEM;
+	}
+}
+
+static int iommufd_copy_ranges(struct iommu_iova_range __user *to,
+			       const struct iopt_range *ranges, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct iommu_iova_range range = {
+			.start = ranges[i].first_iova,
+			.last = ranges[i].last_iova,
+		};
+
+		if (copy_to_user(&to[i], &range, sizeof(range)))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/**
+ * iommufd_ucmd_ioas_iova_ranges - handler of IOMMU_IOAS_IOVA_RANGES
+ * @ucmd: the ioctl
+ *
+ * Return: 0; -EMSGSIZE when there are more ranges than room, with an answer;
+ * -ENOENT, -EFAULT, -ENOMEM.
+ */
+int iommufd_ucmd_ioas_iova_ranges(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_ioas_iova_ranges *cmd = ucmd->cmd;
+	struct iommufd_range_list list = {};
+	u32 user_room = cmd->num_iovas;
+	struct iommufd_ioas *ioas;
+	int rc;
+
+	ioas = iommufd_ucmd_get_ioas(ucmd, cmd->ioas_id);
+	if (IS_ERR(ioas))
+		return PTR_ERR(ioas);
+
+	rc = iommufd_list_ranges(&ioas->iopt, user_room, &list);
+	if (!rc)
+		rc = iommufd_copy_ranges(u64_to_user_ptr(cmd->allowed_iovas),
+					 list.ranges,
+					 min_t(size_t, list.total, user_room));
+	kvfree(list.ranges);
+	if (rc)
+		return rc;
+
+	cmd->num_iovas = min_t(size_t, list.total, U32_MAX);
+	cmd->out_iova_alignment = list.alignment;
+	ucmd->reply_on_error = true;
+	return list.total > user_room ? -EMSGSIZE : 0;
+}
+
+static int iommufd_map_prot(u32 flags)
+{
+	int prot = IOMMU_CACHE;
+
+	if (flags & IOMMU_IOAS_MAP_READABLE)
+		prot |= IOMMU_READ;
+	if (flags & IOMMU_IOAS_MAP_WRITEABLE)
+		prot |= IOMMU_WRITE;
+	return prot;
+}
+
+static enum iopt_account_mode iommufd_account_mode(struct iommufd_ctx *ictx)
+{
+	return capable(CAP_IPC_LOCK) ? IOPT_ACCOUNT_NONE : ictx->account_mode;
+}
+
+/**
+ * iommufd_ucmd_ioas_map - handler of IOMMU_IOAS_MAP
+ * @ucmd: the ioctl
+ *
+ * The area waits in @ucmd for the answer to reach the user.
+ *
+ * Return: 0; -EOVERFLOW, -EINVAL, -ENOENT, or as iopt_map_begin().
+ */
+int iommufd_ucmd_ioas_map(struct iommufd_ucmd *ucmd)
+{
+	const u32 prot_flags = IOMMU_IOAS_MAP_READABLE |
+			       IOMMU_IOAS_MAP_WRITEABLE;
+	struct iommu_ioas_map *cmd = ucmd->cmd;
+	struct iopt_map_request request = {};
+	struct iommufd_ioas *ioas;
+	int rc;
+
+	if (cmd->iova >= ULONG_MAX || cmd->length >= ULONG_MAX)
+		return -EOVERFLOW;
+	if (!(cmd->flags & prot_flags))
+		return -EINVAL;
+	ioas = iommufd_ucmd_get_ioas(ucmd, cmd->ioas_id);
+	if (IS_ERR(ioas))
+		return PTR_ERR(ioas);
+	if (cmd->length && overflows_type(cmd->user_va, request.uptr))
+		return -EOVERFLOW;
+
+	request.uptr = cmd->user_va;
+	request.length = cmd->length;
+	request.iova = cmd->iova;
+	request.fixed_iova = cmd->flags & IOMMU_IOAS_MAP_FIXED_IOVA;
+	request.iommu_prot = iommufd_map_prot(cmd->flags);
+	request.account_mode = iommufd_account_mode(ucmd->ictx);
+
+	rc = iopt_map_begin(&ioas->iopt, &request, &ucmd->new_area);
+	if (rc)
+		return rc;
+	cmd->iova = request.iova;
+	return 0;
+}
+
+/* Return: 0 with the last IOVA of the range, or -EOVERFLOW, -EINVAL. */
+static int iommufd_unmap_last_iova(const struct iommu_ioas_unmap *cmd,
+				   unsigned long *last_iova)
+{
+	if (cmd->iova >= ULONG_MAX || cmd->length >= ULONG_MAX)
+		return -EOVERFLOW;
+	if (!cmd->length)
+		return -EINVAL;
+	if (check_add_overflow((unsigned long)cmd->iova,
+			       (unsigned long)cmd->length - 1, last_iova))
+		return -EOVERFLOW;
+	return 0;
+}
+
+/**
+ * iommufd_ucmd_ioas_unmap - handler of IOMMU_IOAS_UNMAP
+ * @ucmd: the ioctl
+ *
+ * Once the arguments are accepted there is an answer in any case: what has been
+ * unmapped stays unmapped, so the user has to know how much that is.
+ *
+ * Return: 0; -ENOENT, -EOVERFLOW, -EINVAL, or as iopt_unmap().
+ */
+int iommufd_ucmd_ioas_unmap(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_ioas_unmap *cmd = ucmd->cmd;
+	unsigned long unmapped_bytes = 0;
+	unsigned long last_iova;
+	struct iommufd_ioas *ioas;
+	int rc;
+
+	ioas = iommufd_ucmd_get_ioas(ucmd, cmd->ioas_id);
+	if (IS_ERR(ioas))
+		return PTR_ERR(ioas);
+
+	if (!cmd->iova && cmd->length == U64_MAX) {
+		rc = iopt_unmap_all(&ioas->iopt, &unmapped_bytes);
+	} else {
+		rc = iommufd_unmap_last_iova(cmd, &last_iova);
+		if (rc)
+			return rc;
+		rc = iopt_unmap(&ioas->iopt, cmd->iova, last_iova,
+				&unmapped_bytes);
+	}
+
+	cmd->length = unmapped_bytes;
+	ucmd->reply_on_error = true;
+	return rc;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The IOAS as an object: an IOVA map, and the domains that devices attached to it
+ * share.
+ */
+#ifndef __IOMMUFD_IOAS_H
+#define __IOMMUFD_IOAS_H
+
+#include <linux/container_of.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+
+#include "io_pagetable.h"
+#include "iommufd_private.h"
+#include "turn.h"
+
+/**
+ * struct iommufd_ioas - an IO address space
+ * @obj: the object
+ * @iopt: its IOVA map
+ * @attach_turn: devices are attached to an IOAS one after the other, so that the
+ *	second one finds the HWPT that the first one made. Taken inside
+ *	iommufd_group.turn
+ * @mutex: guards @auto_hwpts and iommufd_hwpt.msi_start; held for a few
+ *	instructions
+ * @auto_hwpts: the automatic HWPTs with a domain that mirrors @iopt. Only whose
+ *	turn it is adds to it
+ */
+struct iommufd_ioas {
+	struct iommufd_object obj;
+	struct io_pagetable iopt;
+	struct iommufd_turn attach_turn;
+	struct mutex mutex;
+	struct list_head auto_hwpts;
+};
+
+static inline struct iommufd_ioas *to_ioas(struct iommufd_object *object)
+{
+	return container_of(object, struct iommufd_ioas, obj);
+}
+
+struct iommufd_ioas *iommufd_ioas_begin(struct iommufd_ctx *ictx);
+
+int iommufd_ucmd_ioas_alloc(struct iommufd_ucmd *ucmd);
+int iommufd_ucmd_ioas_iova_ranges(struct iommufd_ucmd *ucmd);
+int iommufd_ucmd_ioas_map(struct iommufd_ucmd *ucmd);
+int iommufd_ucmd_ioas_unmap(struct iommufd_ucmd *ucmd);
+
+#endif
