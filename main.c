@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The file, its ioctls, and the module.
+ *
+ * An ioctl goes through here in one fixed order: which one it is, is the structure
+ * well formed, can the answer be written at all, the handler, the answer, and only
+ * then does what the handler made become real. So a handler never has to ask
+ * itself whether user space knows of what it has made.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/compat.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/iommufd.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include <uapi/linux/iommufd.h>
+
+#include "entry.h"
+#include "ioas.h"
+#include "iommufd_private.h"
+
+/* -- the table -- */
+
+/* Room for the largest structure, aligned for its largest member. */
+#define IOMMUFD_MAX_CMD_BYTES 64
+
+/* Bytes of a structure that have to be zero; none if @bytes is 0. */
+struct iommufd_reserved {
+	u8 offset;
+	u8 bytes;
+};
+
+/**
+ * struct iommufd_ioctl - an ioctl
+ * @command: the command word
+ * @name: for messages
+ * @size: bytes of the structure as the kernel knows it
+ * @min_size: bytes it had at first
+ * @flags_offset: where its u32 of flags is, 0 if it has none
+ * @valid_flags: flags the handler understands
+ * @reserved: what has to be zero
+ * @has_reply: there is something to write back
+ * @handle: does it
+ */
+struct iommufd_ioctl {
+	unsigned int command;
+	const char *name;
+	u8 size;
+	u8 min_size;
+	u8 flags_offset;
+	u32 valid_flags;
+	struct iommufd_reserved reserved[2];
+	bool has_reply;
+	int (*handle)(struct iommufd_ucmd *ucmd);
+};
+
+#define IOCTL(_name, _struct, _last, ...)				\
+	[IOMMUFD_CMD_##_name - IOMMUFD_CMD_BASE] = {			\
+		.command = IOMMU_##_name +				\
+			   BUILD_BUG_ON_ZERO(sizeof(_struct) >		\
+					     IOMMUFD_MAX_CMD_BYTES),	\
+		.name = #_name,						\
+		.size = sizeof(_struct),				\
+		.min_size = offsetofend(_struct, _last),		\
+		__VA_ARGS__						\
+	}
+#define FLAGS(_struct, _valid)						\
+	.flags_offset = offsetof(_struct, flags), .valid_flags = (_valid)
+#define RESERVED(_struct, _member)					\
+	{ offsetof(_struct, _member), sizeof_field(_struct, _member) }
+
+/*
+ * The holes are commands of the ABI that are not implemented yet. The last of
+ * them is named, so that they are refused here and not by the VFIO layer.
+ */
+static const struct iommufd_ioctl
+iommufd_ioctls[IOMMUFD_CMD_FAULT_QUEUE_ALLOC - IOMMUFD_CMD_BASE + 1] = {
+	IOCTL(DESTROY, struct iommu_destroy, id,
+	      .handle = iommufd_ucmd_destroy),
+	IOCTL(IOAS_ALLOC, struct iommu_ioas_alloc, out_ioas_id,
+	      FLAGS(struct iommu_ioas_alloc, 0),
+	      .has_reply = true,
+	      .handle = iommufd_ucmd_ioas_alloc),
+	IOCTL(IOAS_IOVA_RANGES, struct iommu_ioas_iova_ranges,
+	      out_iova_alignment,
+	      .reserved = { RESERVED(struct iommu_ioas_iova_ranges,
+				     __reserved) },
+	      .has_reply = true,
+	      .handle = iommufd_ucmd_ioas_iova_ranges),
+	IOCTL(IOAS_MAP, struct iommu_ioas_map, iova,
+	      FLAGS(struct iommu_ioas_map, IOMMU_IOAS_MAP_FIXED_IOVA |
+					   IOMMU_IOAS_MAP_WRITEABLE |
+					   IOMMU_IOAS_MAP_READABLE),
+	      .reserved = { RESERVED(struct iommu_ioas_map, __reserved) },
+	      .has_reply = true,
+	      .handle = iommufd_ucmd_ioas_map),
+	IOCTL(IOAS_UNMAP, struct iommu_ioas_unmap, length,
+	      .has_reply = true,
+	      .handle = iommufd_ucmd_ioas_unmap),
+};
+
+#undef IOCTL
+#undef FLAGS
+#undef RESERVED
+
+/* -- one ioctl -- */
+
+/* The user's side of an ioctl. */
+struct iommufd_call {
+	const struct iommufd_ioctl *ioctl;
+	void __user *user_struct;
+	u32 user_size;
+};
+
+/* What may be asked of the fields without knowing what they mean. */
+static int iommufd_check_fields(const struct iommufd_ioctl *ioctl,
+				const void *cmd)
+{
+	if (ioctl->flags_offset) {
+		const u32 *flags = cmd + ioctl->flags_offset;
+
+		if (*flags & ~ioctl->valid_flags)
+			return -EOPNOTSUPP;
+	}
+
+	for (size_t i = 0; i < ARRAY_SIZE(ioctl->reserved); i++) {
+		const struct iommufd_reserved *reserved = &ioctl->reserved[i];
+
+		if (memchr_inv(cmd + reserved->offset, 0, reserved->bytes))
+			return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static int iommufd_write_reply(const struct iommufd_call *call, const void *cmd)
+{
+	size_t bytes = min_t(u32, call->user_size, call->ioctl->size);
+
+	if (!call->ioctl->has_reply)
+		return 0;
+	return copy_to_user(call->user_struct, cmd, bytes) ? -EFAULT : 0;
+}
+
+/* What the handler began comes to be if the user knows of it, or never was. */
+static void iommufd_ucmd_settle(struct iommufd_ucmd *ucmd, bool is_known)
+{
+	if (ucmd->new_object) {
+		if (is_known)
+			iommufd_object_publish(ucmd->new_object);
+		else
+			iommufd_object_abort(ucmd->new_object);
+	}
+	if (ucmd->new_area) {
+		if (is_known)
+			iopt_map_commit(ucmd->new_area);
+		else
+			iopt_map_abort(ucmd->new_area);
+	}
+}
+
+static int iommufd_ucmd_finish(struct iommufd_ucmd *ucmd,
+			       const struct iommufd_call *call, int rc)
+{
+	if (!rc)
+		rc = iommufd_write_reply(call, ucmd->cmd);
+	else if (ucmd->reply_on_error)
+		/* The first error is the one to report. */
+		(void)iommufd_write_reply(call, ucmd->cmd);
+
+	iommufd_ucmd_settle(ucmd, !rc);
+	while (ucmd->nr_held)
+		iommufd_object_put(ucmd->held[--ucmd->nr_held]);
+	return rc;
+}
+
+static int iommufd_do_ioctl(struct iommufd_ctx *ictx,
+			    const struct iommufd_call *call)
+{
+	u8 cmd[IOMMUFD_MAX_CMD_BYTES] __aligned(8);
+	struct iommufd_ucmd ucmd = { .ictx = ictx, .cmd = cmd };
+	int rc;
+
+	rc = copy_struct_from_user(cmd, call->ioctl->size, call->user_struct,
+				   call->user_size);
+	if (rc)
+		return rc;
+	rc = iommufd_check_fields(call->ioctl, cmd);
+	if (rc)
+		return rc;
+	/*
+	 * Find out now, when there is nothing to undo yet, that the answer cannot
+	 * be written. It may still turn out later.
+	 */
+	rc = iommufd_write_reply(call, cmd);
+	if (rc)
+		return rc;
+
+	rc = call->ioctl->handle(&ucmd);
+	return iommufd_ucmd_finish(&ucmd, call, rc);
+}
+
+static long iommufd_fops_ioctl(struct file *file, unsigned int cmd,
+			       unsigned long arg)
+{
+	struct iommufd_call call = { .user_struct = (void __user *)arg };
+	struct iommufd_ctx *ictx = file->private_data;
+	unsigned int nr = _IOC_NR(cmd);
+
+	if (nr < IOMMUFD_CMD_BASE ||
+	    nr - IOMMUFD_CMD_BASE >= ARRAY_SIZE(iommufd_ioctls))
+		return iommufd_vfio_ioctl(ictx, cmd, arg);
+
+	if (get_user(call.user_size, (u32 __user *)call.user_struct))
+		return -EFAULT;
+	call.ioctl = &iommufd_ioctls[nr - IOMMUFD_CMD_BASE];
+	if (!call.ioctl->handle || call.ioctl->command != cmd)
+		return -ENOIOCTLCMD;
+	if (call.user_size < call.ioctl->min_size)
+		return -EINVAL;
+	return iommufd_do_ioctl(ictx, &call);
+}
+
+/* -- the file -- */
+
+static struct miscdevice iommufd_vfio_misc;
+
+static bool iommufd_is_vfio_container(const struct miscdevice *misc)
+{
+	return IS_ENABLED(CONFIG_IOMMUFD_VFIO_CONTAINER) &&
+	       misc == &iommufd_vfio_misc;
+}
+
+static int iommufd_fops_open(struct inode *inode, struct file *file)
+{
+	/* That is what the misc layer leaves there. */
+	const struct miscdevice *misc = file->private_data;
+	struct iommufd_ctx *ictx;
+
+	ictx = kzalloc(sizeof(*ictx), GFP_KERNEL_ACCOUNT);
+	if (!ictx)
+		return -ENOMEM;
+
+	iommufd_ctx_init(ictx);
+	if (iommufd_is_vfio_container(misc)) {
+		/* What VFIO's own container does. */
+		ictx->account_mode = IOPT_ACCOUNT_MM;
+		pr_info_once("/dev/vfio/vfio is provided by iommufd\n");
+	}
+	ictx->file = file;
+	file->private_data = ictx;
+	return 0;
+}
+
+static int iommufd_fops_release(struct inode *inode, struct file *file)
+{
+	struct iommufd_ctx *ictx = file->private_data;
+
+	/* What cannot be destroyed goes on pointing to the context. */
+	if (!iommufd_ctx_destroy_objects(ictx))
+		return 0;
+	WARN_ON(!xa_empty(&ictx->groups));
+	kfree(ictx);
+	return 0;
+}
+
+static const struct file_operations iommufd_fops = {
+	.owner = THIS_MODULE,
+	.open = iommufd_fops_open,
+	.release = iommufd_fops_release,
+	.unlocked_ioctl = iommufd_fops_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.show_fdinfo = iommufd_show_fdinfo,
+};
+
+/**
+ * iommufd_ctx_get() - hold a context
+ * @ictx: a context the caller holds already, or is called from
+ *
+ * Context: Any.
+ */
+void iommufd_ctx_get(struct iommufd_ctx *ictx)
+{
+	get_file(ictx->file);
+}
+EXPORT_SYMBOL_NS_GPL(iommufd_ctx_get, IOMMUFD);
+
+/**
+ * iommufd_ctx_from_file() - the context of an open file
+ * @file: any file
+ *
+ * Context: Any.
+ * Return: the context, to be given back with iommufd_ctx_put(), or an ERR_PTR:
+ * -EBADFD if it is not one of /dev/iommu.
+ */
+struct iommufd_ctx *iommufd_ctx_from_file(struct file *file)
+{
+	struct iommufd_ctx *ictx;
+
+	if (file->f_op != &iommufd_fops)
+		return ERR_PTR(-EBADFD);
+	ictx = file->private_data;
+	iommufd_ctx_get(ictx);
+	return ictx;
+}
+EXPORT_SYMBOL_NS_GPL(iommufd_ctx_from_file, IOMMUFD);
+
+/**
+ * iommufd_ctx_from_fd() - the context of a file descriptor
+ * @fd: any number
+ *
+ * Context: Process context.
+ * Return: the context, to be given back with iommufd_ctx_put(), or an ERR_PTR:
+ * -EBADF if it is no file; -EBADFD if it is not one of /dev/iommu.
+ */
+struct iommufd_ctx *iommufd_ctx_from_fd(int fd)
+{
+	struct file *file = fget(fd);
+	struct iommufd_ctx *ictx;
+
+	if (!file)
+		return ERR_PTR(-EBADF);
+	ictx = iommufd_ctx_from_file(file);
+	fput(file);
+	return ictx;
+}
+EXPORT_SYMBOL_NS_GPL(iommufd_ctx_from_fd, IOMMUFD);
+
+/**
+ * iommufd_ctx_put() - let go of a context
+ * @ictx: from one of the functions above
+ *
+ * The last one closes the file, but not before the caller is back in user space
+ * or has slept: it can hold any lock.
+ *
+ * Context: Any.
+ */
+void iommufd_ctx_put(struct iommufd_ctx *ictx)
+{
+	fput(ictx->file);
+}
+EXPORT_SYMBOL_NS_GPL(iommufd_ctx_put, IOMMUFD);
+
+/* -- the module -- */
+
+static struct miscdevice iommufd_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "iommu",
+	.fops = &iommufd_fops,
+	.nodename = "iommu",
+	.mode = 0660,
+};
+
+static struct miscdevice iommufd_vfio_misc = {
+	.minor = VFIO_MINOR,
+	.name = "vfio",
+	.fops = &iommufd_fops,
+	.nodename = "vfio/vfio",
+	.mode = 0666,
+};
+
+/*
+ * Tell lockdep the order of our locks before anything can get it wrong. Whoever
+ * faults while holding one of them, that is pins pages or copies to user space,
+ * takes mmap_lock after it: making that order wrong here lets lockdep find them.
+ */
+static int __init iommufd_teach_lock_order(void)
+{
+	struct mm_struct *mm = current->mm;
+	struct iommufd_ctx ictx = {};
+	struct iommufd_ioas *ioas;
+
+	if (!IS_ENABLED(CONFIG_PROVE_LOCKING))
+		return 0;
+
+	iommufd_ctx_init(&ictx);
+	ioas = iommufd_ioas_begin(&ictx);
+	if (IS_ERR(ioas))
+		return PTR_ERR(ioas);
+
+	scoped_guard(iommufd_turn, &ioas->attach_turn) {
+		if (mm)
+			mmap_read_lock(mm);
+		mutex_lock(&ioas->mutex);
+		down_read(&ioas->iopt.iova_rwsem);
+		fs_reclaim_acquire(GFP_KERNEL);
+		fs_reclaim_release(GFP_KERNEL);
+		up_read(&ioas->iopt.iova_rwsem);
+		mutex_unlock(&ioas->mutex);
+		if (mm)
+			mmap_read_unlock(mm);
+	}
+	iommufd_object_abort(&ioas->obj);
+	return 0;
+}
+
+static int __init iommufd_init(void)
+{
+	int rc;
+
+	rc = iommufd_teach_lock_order();
+	if (rc)
+		return rc;
+	rc = misc_register(&iommufd_misc);
+	if (rc)
+		return rc;
+	if (!IS_ENABLED(CONFIG_IOMMUFD_VFIO_CONTAINER))
+		return 0;
+
+	rc = misc_register(&iommufd_vfio_misc);
+	if (rc)
+		misc_deregister(&iommufd_misc);
+	return rc;
+}
+
+static void __exit iommufd_exit(void)
+{
+	if (IS_ENABLED(CONFIG_IOMMUFD_VFIO_CONTAINER))
+		misc_deregister(&iommufd_vfio_misc);
+	misc_deregister(&iommufd_misc);
+	/* The memory of the last objects is on its way. */
+	rcu_barrier();
+}
+
+module_init(iommufd_init);
+module_exit(iommufd_exit);
+
+#if IS_ENABLED(CONFIG_IOMMUFD_VFIO_CONTAINER)
+MODULE_ALIAS_MISCDEV(VFIO_MINOR);
+MODULE_ALIAS("devname:vfio/vfio");
+#endif
+MODULE_IMPORT_NS(IOMMUFD_INTERNAL);
+MODULE_IMPORT_NS(IOMMUFD);
+MODULE_DESCRIPTION("IO address spaces for user space: /dev/iommu");
+MODULE_LICENSE("GPL");
