@@ -13,6 +13,12 @@
 
 struct iova_bitmap;
 
+/*
+ * A bitmap of this length is pinned as a whole before anything is read into it.
+ * With 4 KiB granules it stands for 32 GiB.
+ */
+#define IOVA_BITMAP_WINDOW_BYTES (1UL << 20)
+
 /**
  * typedef iova_bitmap_fn_t - What iova_bitmap_for_each() calls
  * @bitmap: to be passed on to iova_bitmap_set()

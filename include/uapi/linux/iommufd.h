@@ -534,9 +534,9 @@ enum iommufd_hwpt_get_dirty_bitmap_flags {
  * @page_size: bytes that one bit stands for, a power of two
  * @data: address of the bitmap, of any alignment
  *
- * Bit n of the bitmap, in little endian order of bytes, stands for the granule
- * n * @page_size bytes past @iova. Bits are set in it but none is cleared.
- * Addresses at which nothing is mapped read as clean.
+ * Bit n stands for the granule n * @page_size bytes past @iova; it is bit n % 64
+ * of the u64 number n / 64 in @data. Bits are set but none is cleared. Addresses
+ * at which nothing is mapped read as clean.
  */
 struct iommu_hwpt_get_dirty_bitmap {
 	__u32 size;
