@@ -12,18 +12,16 @@ source=$("$IOMMUFD_ROOT/tools/source.sh")
 
 # The kernel's exporter calls its helper as scripts/unifdef.
 export_header() {
-	local work
-
-	work=$(mktemp -d)
-	trap 'rm -rf "$work"' EXIT
 	mkdir "$work/scripts"
 	gcc -O1 -w -o "$work/scripts/unifdef" "$source/scripts/unifdef.c"
-	(cd "$work" && sh "$source/scripts/headers_install.sh" "$1" "$work/out.h")
+	(cd "$work" && sh "$source/scripts/headers_install.sh" "$1" out.h)
 	mkdir -p "$(dirname "$2")"
 	mv "$work/out.h" "$2"
 }
 
 if [ ! "$out/linux/vfio.h" -nt "$source/include/uapi/linux/vfio.h" ]; then
-	(export_header "$source/include/uapi/linux/vfio.h" "$out/linux/vfio.h")
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	export_header "$source/include/uapi/linux/vfio.h" "$out/linux/vfio.h"
 fi
 echo "$out"
