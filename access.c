@@ -74,16 +74,16 @@ EXPORT_SYMBOL_NS_GPL(iommufd_access_detach, IOMMUFD);
 /**
  * iommufd_access_pin_pages() - pin the pages behind a range of IOVA
  * @access: the user
- * @iova: first byte
+ * @first_iova: first byte
  * @length: bytes
  * @out_pages: written on success: the pages, in IOVA order
  * @flags: IOMMUFD_ACCESS_RW_WRITE or 0
  *
  * Return: -EOPNOTSUPP.
  */
-int iommufd_access_pin_pages(struct iommufd_access *access, unsigned long iova,
-			     unsigned long length, struct page **out_pages,
-			     unsigned int flags)
+int iommufd_access_pin_pages(struct iommufd_access *access,
+			     unsigned long first_iova, unsigned long length,
+			     struct page **out_pages, unsigned int flags)
 {
 	return -EOPNOTSUPP;
 }

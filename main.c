@@ -229,12 +229,9 @@ static long iommufd_fops_ioctl(struct file *file, unsigned int cmd,
 
 /* -- the file -- */
 
-static struct miscdevice iommufd_vfio_misc;
-
 static bool iommufd_is_vfio_container(const struct miscdevice *misc)
 {
-	return IS_ENABLED(CONFIG_IOMMUFD_VFIO_CONTAINER) &&
-	       misc == &iommufd_vfio_misc;
+	return misc->minor == VFIO_MINOR;
 }
 
 static int iommufd_fops_open(struct inode *inode, struct file *file)
@@ -280,6 +277,21 @@ static const struct file_operations iommufd_fops = {
 };
 
 /**
+ * iommufd_ctx_put() - let go of a context
+ * @ictx: from one of the functions below
+ *
+ * The last one closes the file, but not before the caller is back in user space
+ * or has slept: it can hold any lock.
+ *
+ * Context: Any.
+ */
+void iommufd_ctx_put(struct iommufd_ctx *ictx)
+{
+	fput(ictx->file);
+}
+EXPORT_SYMBOL_NS_GPL(iommufd_ctx_put, IOMMUFD);
+
+/**
  * iommufd_ctx_get() - hold a context
  * @ictx: a context the caller holds already, or is called from
  *
@@ -287,7 +299,9 @@ static const struct file_operations iommufd_fops = {
  */
 void iommufd_ctx_get(struct iommufd_ctx *ictx)
 {
-	get_file(ictx->file);
+	struct file *file = ictx->file;
+
+	get_file(file);
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_ctx_get, IOMMUFD);
 
@@ -332,37 +346,26 @@ struct iommufd_ctx *iommufd_ctx_from_fd(int fd)
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_ctx_from_fd, IOMMUFD);
 
-/**
- * iommufd_ctx_put() - let go of a context
- * @ictx: from one of the functions above
- *
- * The last one closes the file, but not before the caller is back in user space
- * or has slept: it can hold any lock.
- *
- * Context: Any.
- */
-void iommufd_ctx_put(struct iommufd_ctx *ictx)
-{
-	fput(ictx->file);
-}
-EXPORT_SYMBOL_NS_GPL(iommufd_ctx_put, IOMMUFD);
-
 /* -- the module -- */
 
-static struct miscdevice iommufd_misc = {
-	.minor = MISC_DYNAMIC_MINOR,
-	.name = "iommu",
-	.fops = &iommufd_fops,
-	.nodename = "iommu",
-	.mode = 0660,
-};
-
-static struct miscdevice iommufd_vfio_misc = {
-	.minor = VFIO_MINOR,
-	.name = "vfio",
-	.fops = &iommufd_fops,
-	.nodename = "vfio/vfio",
-	.mode = 0666,
+/* The nodes; the second one is VFIO's, which may be ours to provide. */
+static struct miscdevice iommufd_nodes[] = {
+	{
+		.name = "iommu",
+		.nodename = "iommu",
+		.mode = 0660,
+		.minor = MISC_DYNAMIC_MINOR,
+		.fops = &iommufd_fops,
+	},
+#if IS_ENABLED(CONFIG_IOMMUFD_VFIO_CONTAINER)
+	{
+		.name = "vfio",
+		.nodename = "vfio/vfio",
+		.mode = 0666,
+		.minor = VFIO_MINOR,
+		.fops = &iommufd_fops,
+	},
+#endif
 };
 
 /*
@@ -400,35 +403,37 @@ static int __init iommufd_teach_lock_order(void)
 	return 0;
 }
 
+static void iommufd_remove_nodes(size_t count)
+{
+	while (count)
+		misc_deregister(&iommufd_nodes[--count]);
+}
+
+static int __init iommufd_make_nodes(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(iommufd_nodes); i++) {
+		int rc = misc_register(&iommufd_nodes[i]);
+
+		if (rc) {
+			iommufd_remove_nodes(i);
+			return rc;
+		}
+	}
+	return 0;
+}
+
 static int __init iommufd_init(void)
 {
-	int rc;
-
-	rc = iommufd_teach_lock_order();
-	if (rc)
-		return rc;
-	rc = misc_register(&iommufd_misc);
-	if (rc)
-		return rc;
-	if (!IS_ENABLED(CONFIG_IOMMUFD_VFIO_CONTAINER))
-		return 0;
-
-	rc = misc_register(&iommufd_vfio_misc);
-	if (rc)
-		misc_deregister(&iommufd_misc);
-	return rc;
+	return iommufd_teach_lock_order() ?: iommufd_make_nodes();
 }
+module_init(iommufd_init);
 
 static void __exit iommufd_exit(void)
 {
-	if (IS_ENABLED(CONFIG_IOMMUFD_VFIO_CONTAINER))
-		misc_deregister(&iommufd_vfio_misc);
-	misc_deregister(&iommufd_misc);
+	iommufd_remove_nodes(ARRAY_SIZE(iommufd_nodes));
 	/* The memory of the last objects is on its way. */
 	rcu_barrier();
 }
-
-module_init(iommufd_init);
 module_exit(iommufd_exit);
 
 #if IS_ENABLED(CONFIG_IOMMUFD_VFIO_CONTAINER)
