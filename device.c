@@ -74,8 +74,7 @@ struct iommufd_device {
 	phys_addr_t msi_start;
 };
 
-DEFINE_FREE(iommu_group_put, struct iommu_group *,
-	    if (_T) iommu_group_put(_T))
+DEFINE_FREE(iommu_group, struct iommu_group *, iommu_group_put(_T))
 
 /* -- groups -- */
 
@@ -248,7 +247,7 @@ static struct iommufd_device *iommufd_device_begin(struct iommufd_ctx *ictx,
 struct iommufd_device *iommufd_device_bind(struct iommufd_ctx *ictx,
 					   struct device *dev, u32 *id)
 {
-	struct iommu_group *group __free(iommu_group_put) = NULL;
+	struct iommu_group *group __free(iommu_group) = NULL;
 	struct iommufd_device *idev;
 	int rc;
 

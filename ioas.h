@@ -30,7 +30,7 @@ struct iommufd_ioas {
 	struct iommufd_object obj;
 	struct io_pagetable iopt;
 	struct iommufd_turn attach_turn;
-	struct mutex mutex;
+	struct mutex mutex; /* auto_hwpts, msi_start */
 	struct list_head auto_hwpts;
 };
 

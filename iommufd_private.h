@@ -7,10 +7,10 @@
 #define __IOMMUFD_PRIVATE_H
 
 #include <linux/build_bug.h>
-#include <linux/cleanup.h>
 #include <linux/err.h>
 #include <linux/iommufd.h>
 #include <linux/refcount.h>
+#include <linux/stddef.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
@@ -119,9 +119,6 @@ bool iommufd_object_unuse_retire(struct iommufd_object *object);
 void iommufd_object_retire(struct iommufd_object *object);
 void iommufd_object_destroy_retired(struct iommufd_object *object);
 int iommufd_object_destroy_id(struct iommufd_ctx *ictx, u32 id);
-
-DEFINE_FREE(iommufd_object_put, struct iommufd_object *,
-	    if (!IS_ERR_OR_NULL(_T)) iommufd_object_put(_T))
 
 /**
  * iommufd_object_begin - allocate an object and reserve its ID

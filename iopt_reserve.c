@@ -114,9 +114,9 @@ int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,
 }
 
 static struct iopt_reserved *
-to_iopt_reserved(const struct interval_tree_node *node)
+to_iopt_reserved(struct interval_tree_node *node)
 {
-	return container_of_const(node, struct iopt_reserved, node);
+	return container_of(node, struct iopt_reserved, node);
 }
 
 /* Remove the ranges of one owner, or all of them if @owner is NULL. */

@@ -73,8 +73,8 @@ struct iommufd_ioctl {
 	}
 #define FLAGS(_struct, _valid)						\
 	.flags_offset = offsetof(_struct, flags), .valid_flags = (_valid)
-#define RESERVED(_struct, _member)					\
-	{ offsetof(_struct, _member), sizeof_field(_struct, _member) }
+#define RESERVED(_struct, _member, _type)				\
+	{ offsetof(_struct, _member), sizeof(_type) }
 
 /*
  * The holes are commands of the ABI that are not implemented yet. The last of
@@ -90,15 +90,15 @@ iommufd_ioctls[IOMMUFD_CMD_FAULT_QUEUE_ALLOC - IOMMUFD_CMD_BASE + 1] = {
 	      .handle = iommufd_ucmd_ioas_alloc),
 	IOCTL(IOAS_IOVA_RANGES, struct iommu_ioas_iova_ranges,
 	      out_iova_alignment,
-	      .reserved = { RESERVED(struct iommu_ioas_iova_ranges,
-				     __reserved) },
+	      .reserved = { RESERVED(struct iommu_ioas_iova_ranges, __reserved,
+				     u32) },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_ioas_iova_ranges),
 	IOCTL(IOAS_MAP, struct iommu_ioas_map, iova,
 	      FLAGS(struct iommu_ioas_map, IOMMU_IOAS_MAP_FIXED_IOVA |
 					   IOMMU_IOAS_MAP_WRITEABLE |
 					   IOMMU_IOAS_MAP_READABLE),
-	      .reserved = { RESERVED(struct iommu_ioas_map, __reserved) },
+	      .reserved = { RESERVED(struct iommu_ioas_map, __reserved, u32) },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_ioas_map),
 	IOCTL(IOAS_UNMAP, struct iommu_ioas_unmap, length,
@@ -203,7 +203,10 @@ static int iommufd_do_ioctl(struct iommufd_ctx *ictx,
 		return rc;
 
 	rc = call->ioctl->handle(&ucmd);
-	return iommufd_ucmd_finish(&ucmd, call, rc);
+	rc = iommufd_ucmd_finish(&ucmd, call, rc);
+	if (rc)
+		pr_debug("%s: %d\n", call->ioctl->name, rc);
+	return rc;
 }
 
 static long iommufd_fops_ioctl(struct file *file, unsigned int cmd,

@@ -182,7 +182,7 @@ void iommufd_object_put(struct iommufd_object *object)
 	 * on the address is a name for waiters, not a place to look at.
 	 */
 	if (refcount_dec_and_test(calls)) {
-		smp_mb__after_atomic();
+		smp_mb__after_atomic(); /* 0 before the look for waiters */
 		wake_up_var(calls);
 	}
 }
