@@ -1,32 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Areas: map and unmap.
+ * Areas, from the time they are in the map, and unmap.
  *
- * Both work in three steps. The IOVA is taken, or the area marked, under the
- * lock; the long work on the page store is done without it; the area becomes
- * LIVE, or leaves the tree, under the lock again. In between it stands in the
- * tree in a state that tells everybody else to leave it alone, so nothing else
- * can be mapped over an IOVA that devices may still reach.
+ * Map (iopt_map.c) and unmap work in three steps. The IOVA is taken, or the area
+ * marked, under the lock; the long work on the page store is done without it;
+ * the area becomes LIVE, or leaves the tree, under the lock again. In between it
+ * stands in the tree in a state that tells everybody else to leave it alone, so
+ * nothing else can be mapped over an IOVA that devices may still reach.
  */
-#include <linux/interval_tree.h>
-#include <linux/iommu.h>
-#include <linux/sched/signal.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
 #include "iopt_area.h"
-
-/* Holes looked at before the search for an IOVA lets others have the lock. */
-#define IOPT_SEARCH_GAPS 1024
-
-/*
- * The first area of a pages object is allocated together with it: one
- * allocation for a mapping, and the pages are its start.
- */
-struct iopt_mapping {
-	struct iopt_pages pages;
-	struct iopt_area area;
-};
 
 /**
  * iopt_init() - make an empty map
@@ -59,8 +45,12 @@ void iopt_area_get(struct iopt_area *area)
 static void iopt_area_release(struct kref *kref)
 {
 	struct iopt_area *area = container_of(kref, struct iopt_area, kref);
+	struct iopt_pages *pages = area->slice.pages;
 
-	iopt_pages_put(area->slice.pages);
+	/* The first area of the pages is a part of them. */
+	if (!area->within_pages)
+		kfree(area);
+	iopt_pages_put(pages);
 }
 
 /**
@@ -74,131 +64,15 @@ void iopt_area_put(struct iopt_area *area)
 	kref_put(&area->kref, iopt_area_release);
 }
 
-static struct iopt_area *iopt_area_alloc(struct io_pagetable *iopt,
-					 const struct iopt_map_request *request)
-{
-	struct iopt_mapping *mapping;
-	struct iopt_slice *slice;
-
-	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
-	if (!mapping)
-		return NULL;
-	mapping->pages.account_mode = request->account_mode;
-	iopt_pages_init_user(&mapping->pages, request->uptr, request->length,
-			     request->iommu_prot & IOMMU_WRITE);
-
-	kref_init(&mapping->area.kref);
-	mapping->area.iopt = iopt;
-	mapping->area.state = IOPT_AREA_MAPPING;
-	slice = &mapping->area.slice;
-	slice->pages = &mapping->pages;
-	slice->domains = &iopt->domains;
-	slice->page_offset = offset_in_page(request->uptr);
-	slice->iommu_prot = request->iommu_prot;
-	slice->span.start = 0;
-	slice->span.last = mapping->pages.npages - 1;
-	return &mapping->area;
-}
-
-/*
- * An automatic IOVA keeps the offset within a huge page that the memory has,
- * as far as that is worth it, so that large leaves can be used.
+/**
+ * iopt_set_state() - move an area from one state to the next
+ * @area: the area
+ * @state: its new state
+ *
+ * Context: the map's lock held for writing. After an area has settled, LIVE or
+ * QUARANTINED, the caller wakes those who wait for that: iopt_wake().
  */
-static unsigned long iopt_auto_alignment(struct io_pagetable *iopt,
-					 const struct iopt_map_request *request)
-{
-	unsigned long alignment = PMD_SIZE;
-
-	if (request->uptr)
-		alignment = min(alignment, 1UL << __ffs(request->uptr));
-	if (request->length < alignment)
-		alignment = roundup_pow_of_two(request->length);
-	return max(alignment, iopt->iova_alignment);
-}
-
-/*
- * Find an IOVA for an automatic map. Among many holes that all turn out not to
- * fit, the search pauses for whoever wants the lock, and can be killed.
- */
-static int iopt_find_iova(struct io_pagetable *iopt,
-			  struct iopt_map_request *request)
-{
-	struct iova_search search = {
-		.map = &iopt->areas,
-		.reserved = &iopt->reserved,
-		.allowed = &iopt->allowed,
-		.first_limit = PAGE_SIZE,
-		.last_limit = ULONG_MAX - PAGE_SIZE,
-		.length = request->length,
-		.max_gaps = IOPT_SEARCH_GAPS,
-	};
-	int rc;
-
-	lockdep_assert_held_write(&iopt->iova_rwsem);
-
-	for (;;) {
-		search.alignment = iopt_auto_alignment(iopt, request);
-		rc = iova_alloc_find(&search, &request->iova);
-		if (rc != -EAGAIN)
-			return rc;
-		up_write(&iopt->iova_rwsem);
-		cond_resched();
-		rc = fatal_signal_pending(current) ? -EINTR : 0;
-		down_write(&iopt->iova_rwsem);
-		if (rc)
-			return rc;
-	}
-}
-
-/* The order of the checks is ABI. */
-static int iopt_check_fixed_iova(struct io_pagetable *iopt,
-				 const struct iopt_map_request *request)
-{
-	unsigned long last_iova;
-
-	if (!IS_ALIGNED(request->iova, iopt->iova_alignment))
-		return -EINVAL;
-	if (check_add_overflow(request->iova, request->length - 1, &last_iova))
-		return -EOVERFLOW;
-	if (interval_tree_iter_first(&iopt->reserved, request->iova, last_iova))
-		return -EINVAL;
-	if (iova_map_find(&iopt->areas, request->iova, last_iova))
-		return -EEXIST;
-	return 0;
-}
-
-/* Give the area an IOVA, and with it a place in the map. */
-static int iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
-			    struct iopt_map_request *request)
-{
-	struct iopt_slice *slice = &area->slice;
-	int rc;
-
-	lockdep_assert_held_write(&iopt->iova_rwsem);
-
-	if (!IS_ALIGNED(request->length, iopt->iova_alignment))
-		return -EINVAL;
-	if (request->fixed_iova)
-		rc = iopt_check_fixed_iova(iopt, request);
-	else
-		rc = iopt_find_iova(iopt, request);
-	if (rc)
-		return rc;
-	/* The search may have let go of the lock, and an attach may have come. */
-	if (!IS_ALIGNED(request->uptr | request->length, iopt->iova_alignment))
-		return -EINVAL;
-
-	slice->iova.first_iova = request->iova;
-	slice->iova.last_iova = request->iova + (request->length - 1);
-	slice->seq = iopt->domains.seq;
-	slice->filler = iopt_is_wanted(iopt);
-	rc = iova_map_insert(&iopt->areas, &slice->iova);
-	if (!rc)
-		iopt->nr_areas++;
-	return rc;
-}
-
-static void iopt_set_state(struct iopt_area *area, enum iopt_area_state state)
+void iopt_set_state(struct iopt_area *area, enum iopt_area_state state)
 {
 	struct io_pagetable *iopt = area->iopt;
 
@@ -226,8 +100,13 @@ static void iopt_erase_area(struct iopt_area *area)
 	WRITE_ONCE(iopt->nr_settled, iopt->nr_settled + 1);
 }
 
-/* Wake those who wait for some area of the map to settle. */
-static void iopt_wake(struct io_pagetable *iopt)
+/**
+ * iopt_wake() - wake those who wait for some area of the map to settle
+ * @iopt: the map
+ *
+ * Context: any.
+ */
+void iopt_wake(struct io_pagetable *iopt)
 {
 	smp_mb(); /* nr_settled before the look for waiters */
 	wake_up_var(&iopt->nr_settled);
@@ -250,11 +129,15 @@ void iopt_area_quarantine(struct iopt_area *area)
 	iopt_wake(iopt);
 }
 
-/*
- * Take an area, which the caller owns in state UNMAPPING, out of the domains
- * and out of the map.
+/**
+ * iopt_retire_area() - take an area out of the domains and out of the map
+ * @area: in state UNMAPPING and the caller's
+ *
+ * Context: process, no lock held; sleeps.
+ * Return: 0; -ENOTRECOVERABLE when a driver did not let go of all of it: it
+ * stays in the map then, in quarantine.
  */
-static int iopt_retire_area(struct iopt_area *area)
+int iopt_retire_area(struct iopt_area *area)
 {
 	struct io_pagetable *iopt = area->iopt;
 	int rc;
@@ -270,90 +153,6 @@ static int iopt_retire_area(struct iopt_area *area)
 	if (!rc)
 		iopt_area_put(area);
 	return rc;
-}
-
-/**
- * iopt_map_begin() - map user memory at an IOVA, without telling anybody
- * @iopt: the map
- * @request: what and where; its iova is written when the choice is ours
- * @out_area: the area, in state MAPPING and mapped in all domains; the caller
- *	must finish with iopt_map_commit() or iopt_map_abort()
- *
- * The caller can still fail in between, when it tells user space the IOVA, and
- * nobody else can have seen or unmapped the area by then.
- *
- * Context: process with an mm, no lock held; sleeps as long as page faults of
- * the memory take, until a fatal signal.
- * Return: 0; -EINVAL misaligned, reserved, or length 0; -EOVERFLOW an end is
- * past the address space; -EEXIST overlap; -ENOSPC no IOVA free; -EFAULT bad
- * memory; -ENOMEM also for the locked-memory limit; -EINTR fatal signal.
- */
-int iopt_map_begin(struct io_pagetable *iopt, struct iopt_map_request *request,
-		   struct iopt_area **out_area)
-{
-	unsigned long end_uptr;
-	struct iopt_area *area;
-	bool fill;
-	int rc;
-
-	if (!request->length)
-		return -EINVAL;
-	if (check_add_overflow(request->uptr, request->length, &end_uptr))
-		return -EOVERFLOW;
-
-	area = iopt_area_alloc(iopt, request);
-	if (!area)
-		return -ENOMEM;
-	scoped_guard(rwsem_write, &iopt->iova_rwsem) {
-		rc = iopt_insert_area(iopt, area, request);
-		/* An attach that finds the area may become its filler later. */
-		fill = area->slice.filler;
-	}
-	if (rc) {
-		iopt_area_put(area);
-		return rc;
-	}
-
-	if (fill)
-		rc = iopt_slice_fill(&area->slice, true);
-	if (rc) {
-		iopt_map_abort(area);
-		return rc;
-	}
-	*out_area = area;
-	return 0;
-}
-
-/**
- * iopt_map_commit() - make a map final
- * @area: from iopt_map_begin()
- *
- * Context: process, no lock held.
- */
-void iopt_map_commit(struct iopt_area *area)
-{
-	struct io_pagetable *iopt = area->iopt;
-
-	scoped_guard(rwsem_write, &iopt->iova_rwsem) {
-		/* A domain may have left meanwhile, and not let go. */
-		iopt_set_state(area, READ_ONCE(area->slice.quarantined) ?
-					     IOPT_AREA_QUARANTINED :
-					     IOPT_AREA_LIVE);
-	}
-	iopt_wake(iopt);
-}
-
-/**
- * iopt_map_abort() - undo a map
- * @area: from iopt_map_begin()
- *
- * Context: process, no lock held; sleeps.
- */
-void iopt_map_abort(struct iopt_area *area)
-{
-	scoped_guard(rwsem_write, &area->iopt->iova_rwsem)
-		iopt_set_state(area, IOPT_AREA_UNMAPPING);
-	iopt_retire_area(area);
 }
 
 /**
@@ -523,20 +322,18 @@ int iopt_unmap_all(struct io_pagetable *iopt, unsigned long *unmapped_bytes)
  */
 void iopt_destroy(struct io_pagetable *iopt)
 {
+	unsigned long unmapped_bytes;
 	struct iopt_area *area;
 
 	WARN_ON(!xa_empty(&iopt->domains.members));
+	iopt_unmap_all(iopt, &unmapped_bytes);
 	while ((area = iopt_area_from(iopt, 0))) {
-		if (area->state == IOPT_AREA_QUARANTINED) {
-			/*
-			 * Who knows which of its pages were reachable, and
-			 * the page tables that could tell are gone. It is
-			 * given up as it is: pins, charge and memory.
-			 */
-			iova_map_erase(&iopt->areas, &area->slice.iova);
-			continue;
-		}
-		iopt_map_abort(area);
+		/*
+		 * In quarantine. Who knows which of its pages were reachable,
+		 * and the page tables that could tell are gone. It is given
+		 * up as it is: pins, charge and memory.
+		 */
+		iova_map_erase(&iopt->areas, &area->slice.iova);
 	}
 	iopt_reserve_destroy(iopt);
 	xa_destroy(&iopt->domains.members);

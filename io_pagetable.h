@@ -78,6 +78,28 @@ struct iopt_map_request {
 };
 
 /**
+ * struct iopt_pending - areas that user space has not learned of yet
+ * @iopt: the map they are in, in state MAPPING; NULL if there are none
+ * @first_iova: first IOVA of the first
+ * @last_iova: last IOVA of the last; there is no hole in between
+ */
+struct iopt_pending {
+	struct io_pagetable *iopt;
+	unsigned long first_iova;
+	unsigned long last_iova;
+};
+
+/**
+ * struct iopt_copy - areas that show what another range shows
+ * @areas: in the order of their IOVA
+ * @nr_areas: those that are not in a map yet
+ */
+struct iopt_copy {
+	struct iopt_area **areas;
+	size_t nr_areas;
+};
+
+/**
  * struct iopt_range - a range of IOVA
  * @first_iova: first byte
  * @last_iova: last byte, inclusive
@@ -90,13 +112,21 @@ struct iopt_range {
 /* io_pagetable.c */
 void iopt_init(struct io_pagetable *iopt);
 void iopt_destroy(struct io_pagetable *iopt);
-int iopt_map_begin(struct io_pagetable *iopt, struct iopt_map_request *request,
-		   struct iopt_area **out_area);
-void iopt_map_commit(struct iopt_area *area);
-void iopt_map_abort(struct iopt_area *area);
 int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
 	       unsigned long last_iova, unsigned long *unmapped_bytes);
 int iopt_unmap_all(struct io_pagetable *iopt, unsigned long *unmapped_bytes);
+
+/* iopt_map.c */
+int iopt_map_begin(struct io_pagetable *iopt, struct iopt_map_request *request,
+		   struct iopt_pending *pending);
+int iopt_copy_begin(struct io_pagetable *source, unsigned long first_iova,
+		    unsigned long last_iova, struct iopt_copy *out_copy);
+int iopt_copy_place(struct io_pagetable *iopt, struct iopt_copy *copy,
+		    struct iopt_map_request *request,
+		    struct iopt_pending *pending);
+void iopt_copy_end(struct iopt_copy *copy);
+void iopt_pending_commit(struct iopt_pending *pending);
+void iopt_pending_abort(struct iopt_pending *pending);
 
 /* iopt_domain.c */
 int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member);

@@ -212,7 +212,7 @@ int iommufd_ucmd_ioas_map(struct iommufd_ucmd *ucmd)
 	request.iommu_prot = iommufd_map_prot(cmd->flags);
 	request.account_mode = iommufd_account_mode(ucmd->ictx);
 
-	rc = iopt_map_begin(&ioas->iopt, &request, &ucmd->new_area);
+	rc = iopt_map_begin(&ioas->iopt, &request, &ucmd->pending);
 	if (rc)
 		return rc;
 	cmd->iova = request.iova;

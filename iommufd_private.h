@@ -14,11 +14,10 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
-#include "pages.h"
+#include "io_pagetable.h"
 
 struct file;
 struct iommufd_object;
-struct iopt_area;
 
 /**
  * struct iommufd_ctx - one open file of /dev/iommu
@@ -145,7 +144,7 @@ int iommufd_object_destroy_id(struct iommufd_ctx *ictx, u32 id);
  * @nr_held: so many
  * @new_object: begun by the handler: published if the answer reaches the user,
  *	aborted otherwise
- * @new_area: mapped by the handler: likewise committed or aborted
+ * @pending: mapped by the handler: likewise committed or aborted
  * @reply_on_error: the answer means something although the handler failed
  *
  * The handler only does its work. What becomes of it is decided afterwards, in
@@ -158,7 +157,7 @@ struct iommufd_ucmd {
 	struct iommufd_object *held[IOMMUFD_MAX_HELD];
 	unsigned int nr_held;
 	struct iommufd_object *new_object;
-	struct iopt_area *new_area;
+	struct iopt_pending pending;
 	bool reply_on_error;
 };
 

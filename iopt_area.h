@@ -2,11 +2,12 @@
 /*
  * The area: what the files of the IOVA map share.
  *
- *	           iopt_map_begin()         iopt_map_commit()
- *	(none) ---------------------> MAPPING ------------> LIVE
- *	   ^                             |                    |
- *	   |       iopt_map_abort()      v                    |
- *	   +------------------------ UNMAPPING <--------------+
+ *	        iopt_map_begin(),        iopt_pending_commit()
+ *	       iopt_copy_place()
+ *	(none) ------------------> MAPPING ------------------> LIVE
+ *	   ^                          |                          |
+ *	   |   iopt_pending_abort()   v                          |
+ *	   +---------------------- UNMAPPING <-------------------+
  *	                                 |      iopt_unmap()
  *	                                 v
  *	                            QUARANTINED, until the map is destroyed
@@ -40,12 +41,14 @@ enum iopt_area_state {
  * @iopt: the map it is in
  * @kref: one for being in the map, one for each fill under way
  * @state: guarded by io_pagetable.iova_rwsem
+ * @within_pages: part of the allocation of its pages
  */
 struct iopt_area {
 	struct iopt_slice slice;
 	struct io_pagetable *iopt;
 	struct kref kref;
 	enum iopt_area_state state;
+	bool within_pages;
 };
 
 static inline struct iopt_area *iopt_area_of(struct iova_node *node)
@@ -79,6 +82,9 @@ static inline unsigned long iopt_area_bytes(const struct iopt_area *area)
 void iopt_area_get(struct iopt_area *area);
 void iopt_area_put(struct iopt_area *area);
 void iopt_area_quarantine(struct iopt_area *area);
+void iopt_set_state(struct iopt_area *area, enum iopt_area_state state);
+int iopt_retire_area(struct iopt_area *area);
+void iopt_wake(struct io_pagetable *iopt);
 
 /* iopt_domain.c */
 bool iopt_is_wanted(struct io_pagetable *iopt);

@@ -157,11 +157,11 @@ static void iommufd_ucmd_settle(struct iommufd_ucmd *ucmd, bool is_known)
 		else
 			iommufd_object_abort(ucmd->new_object);
 	}
-	if (ucmd->new_area) {
+	if (ucmd->pending.iopt) {
 		if (is_known)
-			iopt_map_commit(ucmd->new_area);
+			iopt_pending_commit(&ucmd->pending);
 		else
-			iopt_map_abort(ucmd->new_area);
+			iopt_pending_abort(&ucmd->pending);
 	}
 }
 

@@ -41,6 +41,7 @@ struct iommu_domain;
 struct iopt_pages;
 struct iopt_pin;
 struct page;
+struct pfn_record;
 struct task_struct;
 struct user_struct;
 
@@ -82,6 +83,7 @@ struct pfn_source_ops {
  * @lock: guards @busy, @slices, @records and @npinned; leaf, held for a few instructions
  * @account_mode: who is charged, enum iopt_account_mode
  * @writable: devices may write; pinned with FOLL_WRITE
+ * @record_seq: of the next record
  * @npages: pages from the page that holds @uptr to the last one
  * @npinned: pages pinned now; each of them is charged (I7)
  * @uptr: address of the first byte, not aligned
@@ -99,6 +101,7 @@ struct iopt_pages {
 	spinlock_t lock; /* leaf: busy, slices, records */
 	u8 account_mode;
 	bool writable;
+	u32 record_seq;
 	unsigned long npages;
 	unsigned long npinned;
 	unsigned long uptr;
@@ -240,8 +243,8 @@ void iopt_pin_init(struct iopt_pin *pin, unsigned long npages);
 void iopt_pin_destroy(struct iopt_pin *pin);
 long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
 		     unsigned long first_index, unsigned long max_pages);
-void iopt_pages_unpin_batch(struct iopt_pages *pages,
-			    const struct pfn_batch *batch);
+void iopt_pages_unpin_front(struct iopt_pages *pages, struct pfn_batch *batch,
+			    unsigned long npages);
 
 /* pages_account.c */
 int iopt_pages_charge(struct iopt_pages *pages, unsigned long npages);
@@ -253,11 +256,23 @@ struct domain_io_span iopt_slice_span(const struct iopt_slice *slice,
 				      unsigned long npages);
 unsigned long iopt_slice_bound(const struct iopt_slice *slice,
 			       unsigned long first_page, unsigned long npages);
-void iopt_pages_keep_record(struct iopt_pages *pages, unsigned long first_index,
-			    const struct pfn_batch *batch);
+int iopt_pages_prepare_record(struct iopt_pages *pages,
+			      unsigned long first_index,
+			      const struct pfn_batch *batch,
+			      struct pfn_record **out_record);
+void iopt_pages_insert_record(struct iopt_pages *pages,
+			      struct pfn_record *record);
 void iopt_pages_drop_records(struct iopt_pages *pages,
 			     unsigned long first_index,
 			     unsigned long last_index);
+struct iopt_slice *iopt_pages_cover(struct iopt_pages *pages,
+				    const struct iopt_slice *self,
+				    unsigned long first_index,
+				    unsigned long *last_index);
+unsigned long iopt_pages_count_uncovered(struct iopt_pages *pages,
+					 const struct iopt_slice *self,
+					 unsigned long first_index,
+					 unsigned long last_index);
 unsigned long iopt_slice_read(struct iopt_slice *slice,
 			      unsigned long first_page, unsigned long npages,
 			      struct pfn_batch *batch);

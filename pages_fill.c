@@ -22,6 +22,7 @@
 
 #include "domain_io.h"
 #include "pages.h"
+#include "pfn_extents.h"
 
 /* Runs read back before they are unmapped and flushed: at 4 KiB, 16 MiB. */
 #define IOPT_UNFILL_RUNS 4096UL
@@ -103,43 +104,95 @@ static void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
 /**
  * struct iopt_fill - a fill in progress
  * @slice: what is filled
- * @pin: pages pinned and not yet mapped
+ * @pin: PFNs that are not mapped yet
  * @first_page: page of the slice that the batch begins with
+ * @npages: when @shared, pages to take over from another slice
  * @charged_pages: charged and not yet pinned for good
+ * @shared: another slice has pinned what comes next, so we have not
  */
 struct iopt_fill {
 	struct iopt_slice *slice;
 	struct iopt_pin pin;
 	unsigned long first_page;
+	unsigned long npages;
 	unsigned long charged_pages;
+	bool shared;
 };
+
+/* Charge all that is still to be pinned at once: a limit answers early. */
+static int iopt_fill_charge(struct iopt_fill *fill, unsigned long first_index)
+{
+	struct iopt_slice *slice = fill->slice;
+	unsigned long npages;
+	int rc;
+
+	npages = iopt_pages_count_uncovered(slice->pages, slice, first_index,
+					    slice->span.last);
+	if (fill->charged_pages >= npages)
+		return 0;
+	rc = slice->pages->ops->charge(slice->pages,
+				       npages - fill->charged_pages);
+	if (!rc)
+		fill->charged_pages = npages;
+	return rc;
+}
 
 /* Pin the next batch. No section: this is where user space can park us. */
 static int iopt_fill_gather(struct iopt_fill *fill)
 {
 	struct iopt_slice *slice = fill->slice;
-	unsigned long npages = iopt_slice_npages(slice) - fill->first_page;
+	unsigned long first_index = slice->span.start + fill->first_page;
+	unsigned long npages, last_index;
 	long pinned;
 	int rc;
 
-	if (fill->charged_pages < npages) {
-		rc = slice->pages->ops->charge(slice->pages,
-					       npages - fill->charged_pages);
-		if (rc)
-			return rc;
-		fill->charged_pages = npages;
-	}
+	npages = iopt_slice_bound(slice, fill->first_page,
+				  iopt_slice_npages(slice) - fill->first_page);
+	last_index = first_index + npages - 1;
+	fill->shared = iopt_pages_cover(slice->pages, slice, first_index,
+					&last_index);
+	fill->npages = last_index - first_index + 1;
+	if (fill->shared)
+		return 0;
 
-	npages = iopt_slice_bound(slice, fill->first_page, npages);
-	pinned = iopt_pin_gather(slice->pages, &fill->pin,
-				 slice->span.start + fill->first_page, npages);
+	rc = iopt_fill_charge(fill, first_index);
+	if (rc)
+		return rc;
+	pinned = iopt_pin_gather(slice->pages, &fill->pin, first_index,
+				 fill->npages);
 	return pinned < 0 ? pinned : 0;
 }
 
 static void iopt_fill_drop(struct iopt_fill *fill)
 {
-	iopt_pages_unpin_batch(fill->slice->pages, &fill->pin.batch);
+	if (!fill->shared)
+		iopt_pages_unpin_front(fill->slice->pages, &fill->pin.batch,
+				       fill->pin.batch.npfns);
 	pfn_batch_clear(&fill->pin.batch);
+}
+
+/*
+ * In the section: is what others have pinned still what we took it for? If so
+ * and it is theirs, get their PFNs.
+ */
+static bool iopt_fill_is_current(struct iopt_fill *fill)
+{
+	struct iopt_slice *slice = fill->slice;
+	unsigned long first_index = slice->span.start + fill->first_page;
+	unsigned long last_index = first_index - 1;
+	struct iopt_slice *other;
+
+	last_index += fill->shared ? fill->npages : fill->pin.batch.npfns;
+	if (!fill->shared) {
+		unsigned long last = last_index;
+
+		return !iopt_pages_cover(slice->pages, slice, first_index,
+					 &last) && last == last_index;
+	}
+	other = iopt_pages_cover(slice->pages, slice, first_index, &last_index);
+	return other && iopt_slice_read(other, first_index - other->span.start,
+					last_index - first_index + 1,
+					&fill->pin.batch);
 }
 
 /* Map the batch in every member, or in none. */
@@ -176,9 +229,24 @@ static void iopt_fill_keep(struct iopt_fill *fill)
 {
 	unsigned long npages = fill->pin.batch.npfns;
 
-	fill->charged_pages -= npages;
-	iopt_pages_add_pinned(fill->slice->pages, npages);
+	if (!fill->shared) {
+		fill->charged_pages -= npages;
+		iopt_pages_add_pinned(fill->slice->pages, npages);
+	}
 	pfn_batch_clear(&fill->pin.batch);
+}
+
+/* What others have pinned has its record already, if any. */
+static int iopt_fill_prepare(struct iopt_fill *fill, struct pfn_record **record)
+{
+	struct iopt_slice *slice = fill->slice;
+
+	*record = NULL;
+	if (fill->shared)
+		return 0;
+	return iopt_pages_prepare_record(slice->pages,
+					 slice->span.start + fill->first_page,
+					 &fill->pin.batch, record);
 }
 
 /*
@@ -190,6 +258,7 @@ static void iopt_fill_keep(struct iopt_fill *fill)
 static int iopt_fill_commit(struct iopt_fill *fill, int gather_rc)
 {
 	struct iopt_slice *slice = fill->slice;
+	struct pfn_record *record;
 	int rc;
 
 	if (slice->quarantined)
@@ -198,22 +267,25 @@ static int iopt_fill_commit(struct iopt_fill *fill, int gather_rc)
 		return 0;
 	if (gather_rc)
 		return gather_rc;
-	if (fill->first_page != slice->filled_pages)
+	if (fill->first_page != slice->filled_pages ||
+	    !iopt_fill_is_current(fill))
 		return 1;
 
+	rc = iopt_fill_prepare(fill, &record);
+	if (rc)
+		return rc;
 	rc = iopt_fill_map(fill);
-	if (rc == -ENOTRECOVERABLE) {
+	if (rc) {
+		pfn_record_free(record);
+		if (rc != -ENOTRECOVERABLE)
+			return rc;
 		iopt_fill_keep(fill);
 		return iopt_slice_quarantine(slice);
 	}
-	if (rc)
-		return rc;
 
 	if (!slice->filled_pages)
 		iopt_slice_cover(slice);
-	iopt_pages_keep_record(slice->pages,
-			       slice->span.start + slice->filled_pages,
-			       &fill->pin.batch);
+	iopt_pages_insert_record(slice->pages, record);
 	slice->filled_pages += fill->pin.batch.npfns;
 	iopt_fill_keep(fill);
 	return slice->filled_pages != iopt_slice_npages(slice);
@@ -275,6 +347,38 @@ static int iopt_unfill_unmap(struct iopt_slice *slice,
 }
 
 /*
+ * Unpin what no other slice covers of a batch that is unmapped.
+ *
+ * Return: pages unpinned.
+ */
+static unsigned long iopt_unfill_unpin(struct iopt_slice *slice,
+				       unsigned long first_page,
+				       struct pfn_batch *batch)
+{
+	unsigned long index = slice->span.start + first_page;
+	unsigned long end_index = index + batch->npfns;
+	unsigned long unpinned = 0;
+
+	while (index != end_index) {
+		unsigned long last_index = end_index - 1;
+		unsigned long npages;
+		bool covered;
+
+		covered = iopt_pages_cover(slice->pages, slice, index,
+					   &last_index);
+		npages = last_index - index + 1;
+		if (covered) {
+			pfn_batch_skip_front(batch, npages);
+		} else {
+			iopt_pages_unpin_front(slice->pages, batch, npages);
+			unpinned += npages;
+		}
+		index += npages;
+	}
+	return unpinned;
+}
+
+/*
  * Take all filled pages out of every member and unpin them. @unpinned counts
  * what the caller has to uncharge, also on error.
  */
@@ -299,15 +403,13 @@ static int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
 			rc = iopt_slice_quarantine(slice);
 			break;
 		}
-		iopt_pages_unpin_batch(slice->pages, &batch);
-		pfn_batch_clear(&batch);
+		*unpinned += iopt_unfill_unpin(slice, first_page, &batch);
 		first_page += npages;
 		cond_resched();
 	}
 
 	pfn_batch_destroy(&batch);
-	iopt_pages_add_pinned(slice->pages, -first_page);
-	*unpinned = first_page;
+	iopt_pages_add_pinned(slice->pages, -*unpinned);
 	if (!rc)
 		iopt_slice_uncover(slice);
 	return rc;

@@ -69,19 +69,28 @@ void iopt_pin_destroy(struct iopt_pin *pin)
 }
 
 /**
- * iopt_pages_unpin_batch() - give back every page of a batch
+ * iopt_pages_unpin_front() - give back the first pages of a batch
  * @pages: whose pages
- * @batch: which
+ * @batch: they are taken out of it
+ * @npages: how many, at most all
  *
  * Context: process; may lock and dirty folios.
  */
-void iopt_pages_unpin_batch(struct iopt_pages *pages,
-			    const struct pfn_batch *batch)
+void iopt_pages_unpin_front(struct iopt_pages *pages, struct pfn_batch *batch,
+			    unsigned long npages)
 {
+	unsigned long left = npages;
 	const struct pfn_run *run;
 
-	pfn_batch_for_each_run(batch, run)
-		pages->ops->unpin(pages, run->pfn, run->npfns);
+	pfn_batch_for_each_run(batch, run) {
+		unsigned long n = min(left, (unsigned long)run->npfns);
+
+		if (!n)
+			break;
+		pages->ops->unpin(pages, run->pfn, n);
+		left -= n;
+	}
+	pfn_batch_skip_front(batch, npages);
 }
 
 /**
@@ -111,8 +120,8 @@ long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
 			added = pages->ops->pin(pages, pin, first_index + done,
 						max_pages - done);
 		if (added < 0) {
-			iopt_pages_unpin_batch(pages, &pin->batch);
-			pfn_batch_clear(&pin->batch);
+			iopt_pages_unpin_front(pages, &pin->batch,
+					       pin->batch.npfns);
 			return added;
 		}
 		done += added;

@@ -78,25 +78,67 @@ unsigned long iopt_slice_bound(const struct iopt_slice *slice,
 					(iova & (SZ_1G - 1))));
 }
 
+static bool iopt_pages_has_record(struct iopt_pages *pages,
+				  unsigned long first_index,
+				  unsigned long last_index)
+{
+	bool has;
+
+	if (RB_EMPTY_ROOT(&pages->records.rb_root))
+		return false;
+	spin_lock(&pages->lock);
+	has = interval_tree_iter_first(&pages->records, first_index,
+				       last_index);
+	spin_unlock(&pages->lock);
+	return has;
+}
+
 /**
- * iopt_pages_keep_record() - remember PFNs that have just been mapped
+ * iopt_pages_prepare_record() - make a record of PFNs about to be mapped
  * @pages: whose PFNs
  * @first_index: index of the first
  * @batch: the PFNs
+ * @out_record: the record for iopt_pages_insert_record(), or NULL when it is not
+ *	worth while
+ *
+ * An older record of the same indexes can be left from when they were pinned
+ * before, because other indexes of it still are. Then there must be a newer one,
+ * however scattered the memory is.
  *
  * Context: a section over the indexes; sleeps.
+ * Return: 0; -ENOMEM if a record is needed and there is no memory.
  */
-void iopt_pages_keep_record(struct iopt_pages *pages, unsigned long first_index,
-			    const struct pfn_batch *batch)
+int iopt_pages_prepare_record(struct iopt_pages *pages,
+			      unsigned long first_index,
+			      const struct pfn_batch *batch,
+			      struct pfn_record **out_record)
 {
-	struct pfn_record *record;
+	bool needed = iopt_pages_has_record(pages, first_index,
+					    first_index + batch->npfns - 1);
 
-	if (!READ_ONCE(iopt_extents))
-		return;
-	record = pfn_record_create(first_index, batch);
+	*out_record = NULL;
+	if (!needed && (!READ_ONCE(iopt_extents) ||
+			!pfn_record_is_compact(batch)))
+		return 0;
+	*out_record = pfn_record_create(first_index, batch);
+	return needed && !*out_record ? -ENOMEM : 0;
+}
+
+/**
+ * iopt_pages_insert_record() - remember PFNs that have just been mapped
+ * @pages: whose PFNs
+ * @record: of them, or NULL
+ *
+ * Context: the section it was prepared in, with a slice in @pages->slices that
+ * covers the indexes.
+ */
+void iopt_pages_insert_record(struct iopt_pages *pages,
+			      struct pfn_record *record)
+{
 	if (!record)
 		return;
 	spin_lock(&pages->lock);
+	record->seq = pages->record_seq++;
 	interval_tree_insert(&record->span, &pages->records);
 	spin_unlock(&pages->lock);
 }
@@ -146,20 +188,46 @@ void iopt_pages_drop_records(struct iopt_pages *pages,
 	} while (record);
 }
 
-/* The first record that ends at or behind an index, up to another index. */
-static struct pfn_record *iopt_pages_find_record(struct iopt_pages *pages,
-						 unsigned long first_index,
-						 unsigned long last_index)
+static bool iopt_record_is_newer(const struct pfn_record *record,
+				 const struct pfn_record *other)
 {
+	return !other || (s32)(record->seq - other->seq) > 0;
+}
+
+/*
+ * The newest record that covers an index.
+ *
+ * Return: the record or NULL. *last_index is lowered to where another one, or
+ * the first one, takes over.
+ */
+static struct pfn_record *iopt_pages_find_record(struct iopt_pages *pages,
+						 unsigned long index,
+						 unsigned long *last_index)
+{
+	struct pfn_record *found = NULL;
 	struct interval_tree_node *span;
 
 	if (RB_EMPTY_ROOT(&pages->records.rb_root))
 		return NULL;
 	spin_lock(&pages->lock);
-	span = interval_tree_iter_first(&pages->records, first_index,
-					last_index);
+	for (span = interval_tree_iter_first(&pages->records, index,
+					     *last_index);
+	     span;
+	     span = interval_tree_iter_next(span, index, *last_index)) {
+		struct pfn_record *record =
+			container_of(span, struct pfn_record, span);
+
+		/* In the order of their first index. */
+		if (!iopt_record_is_newer(record, found))
+			continue;
+		if (span->start > index) {
+			*last_index = span->start - 1;
+			break;
+		}
+		found = record;
+	}
 	spin_unlock(&pages->lock);
-	return span ? container_of(span, struct pfn_record, span) : NULL;
+	return found;
 }
 
 /*
@@ -174,18 +242,90 @@ static unsigned long iopt_slice_read_tier(struct iopt_slice *slice,
 					  struct pfn_batch *batch)
 {
 	unsigned long first_index = slice->span.start + first_page;
+	unsigned long last_index = first_index + npages - 1;
 	struct pfn_record *record;
 	struct domain_io_span span;
 
-	record = iopt_pages_find_record(slice->pages, first_index,
-					first_index + npages - 1);
-	if (record && record->span.start <= first_index)
-		return pfn_record_read(record, first_index, npages, batch);
+	record = iopt_pages_find_record(slice->pages, first_index, &last_index);
+	npages = last_index - first_index + 1;
 	if (record)
-		npages = record->span.start - first_index;
+		return pfn_record_read(record, first_index, npages, batch);
 
 	span = iopt_slice_span(slice, first_page, npages);
 	return domain_io_read(slice->storage->domain, &span, batch);
+}
+
+/**
+ * iopt_pages_cover() - does another slice keep a page pinned?
+ * @pages: the pages
+ * @self: the slice that asks; does not count
+ * @first_index: index of the page
+ * @last_index: the last index of interest, at least @first_index; lowered to
+ *	the last one for which the answer is the same
+ *
+ * Context: a section over the indexes; without one the answer is a guess.
+ * Return: a slice that covers all of them, or NULL if none covers any.
+ */
+struct iopt_slice *iopt_pages_cover(struct iopt_pages *pages,
+				    const struct iopt_slice *self,
+				    unsigned long first_index,
+				    unsigned long *last_index)
+{
+	struct interval_tree_node *span;
+	struct iopt_slice *found = NULL;
+
+	if (RB_EMPTY_ROOT(&pages->slices.rb_root))
+		return NULL;
+	spin_lock(&pages->lock);
+	for (span = interval_tree_iter_first(&pages->slices, first_index,
+					     *last_index);
+	     span; span = interval_tree_iter_next(span, first_index,
+						  *last_index)) {
+		struct iopt_slice *slice =
+			container_of(span, struct iopt_slice, span);
+		unsigned long end_index = span->start +
+					  READ_ONCE(slice->filled_pages);
+
+		if (slice == self || end_index <= first_index)
+			continue;
+		if (span->start > first_index) {
+			*last_index = span->start - 1;
+		} else {
+			*last_index = min(*last_index, end_index - 1);
+			found = slice;
+		}
+		break;
+	}
+	spin_unlock(&pages->lock);
+	return found;
+}
+
+/**
+ * iopt_pages_count_uncovered() - how many pages nobody else keeps pinned
+ * @pages: the pages
+ * @self: the slice that asks; does not count
+ * @first_index: first page
+ * @last_index: last page, inclusive
+ *
+ * Context: as iopt_pages_cover().
+ * Return: so many.
+ */
+unsigned long iopt_pages_count_uncovered(struct iopt_pages *pages,
+					 const struct iopt_slice *self,
+					 unsigned long first_index,
+					 unsigned long last_index)
+{
+	unsigned long npages = 0;
+
+	for (;;) {
+		unsigned long last = last_index;
+
+		if (!iopt_pages_cover(pages, self, first_index, &last))
+			npages += last - first_index + 1;
+		if (last == last_index)
+			return npages;
+		first_index = last + 1;
+	}
 }
 
 /**

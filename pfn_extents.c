@@ -18,13 +18,24 @@
 #define PFN_RECORD_MIN_RUN 16
 
 /**
+ * pfn_record_is_compact() - is a batch worth a record?
+ * @batch: the batch
+ *
+ * Context: any.
+ * Return: true if its runs are long enough on average.
+ */
+bool pfn_record_is_compact(const struct pfn_batch *batch)
+{
+	return batch->npfns / PFN_RECORD_MIN_RUN >= pfn_batch_nruns(batch);
+}
+
+/**
  * pfn_record_create() - remember a batch
  * @first_index: index of its first page
  * @batch: the PFNs, not empty
  *
  * Context: process; sleeps.
- * Return: the record; NULL if the memory is too scattered to be worth one, or
- * none is to be had for it. Both are harmless: page tables know the PFNs, too.
+ * Return: the record, or NULL if there is no memory.
  */
 struct pfn_record *pfn_record_create(unsigned long first_index,
 				     const struct pfn_batch *batch)
@@ -34,8 +45,6 @@ struct pfn_record *pfn_record_create(unsigned long first_index,
 	const struct pfn_run *run;
 	struct pfn_extent *extent;
 
-	if (batch->npfns / PFN_RECORD_MIN_RUN < nr_extents)
-		return NULL;
 	record = kmalloc(struct_size(record, extents, nr_extents),
 			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_NORETRY);
 	if (!record)

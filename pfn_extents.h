@@ -5,7 +5,8 @@
  * A record says which PFNs stood behind a range of indexes when that range was
  * filled. It never changes: what of it is still pinned is known elsewhere, and
  * it is freed whole when nothing it covers is. So cutting a mapping in two, or
- * unpinning the middle of it, needs no memory.
+ * unpinning the middle of it, needs no memory. What has been unpinned and pinned
+ * anew since has a newer record.
  */
 #ifndef __IOMMUFD_PFN_EXTENTS_H
 #define __IOMMUFD_PFN_EXTENTS_H
@@ -29,15 +30,18 @@ struct pfn_extent {
 /**
  * struct pfn_record - the PFNs behind a range of indexes as of one fill
  * @span: first and last index, for the owner's interval tree
+ * @seq: of two records of an index, the one with the higher is true; the owner's
  * @nr_extents: elements of @extents, at least 1
  * @extents: in the order of their indexes, without a hole
  */
 struct pfn_record {
 	struct interval_tree_node span;
+	u32 seq;
 	unsigned int nr_extents;
 	struct pfn_extent extents[] __counted_by(nr_extents);
 };
 
+bool pfn_record_is_compact(const struct pfn_batch *batch);
 struct pfn_record *pfn_record_create(unsigned long first_index,
 				     const struct pfn_batch *batch);
 void pfn_record_free(struct pfn_record *record);

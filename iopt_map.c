@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Map and copy: how areas get into the map.
+ *
+ * Both make areas, find them a place side by side, and fill them. Then they are
+ * pending: still MAPPING, until the caller knows that user space has learned of
+ * them.
+ */
+#include <linux/interval_tree.h>
+#include <linux/iommu.h>
+#include <linux/overflow.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "iopt_area.h"
+
+/* Holes looked at before the search for an IOVA lets others have the lock. */
+#define IOPT_SEARCH_GAPS 1024
+
+/*
+ * The first area of a pages object is allocated together with it: one
+ * allocation for a mapping, and the pages are its start.
+ */
+struct iopt_mapping {
+	struct iopt_pages pages;
+	struct iopt_area area;
+};
+
+/**
+ * struct iopt_new_areas - areas on their way into the map
+ * @areas: they follow upon one another in IOVA
+ * @nr_areas: how many, at least 1
+ * @fill: some domain wants them
+ */
+struct iopt_new_areas {
+	struct iopt_area **areas;
+	size_t nr_areas;
+	bool fill;
+};
+
+static void iopt_area_init(struct iopt_area *area, struct iopt_pages *pages,
+			   unsigned long first_byte, unsigned long length)
+{
+	struct iopt_slice *slice = &area->slice;
+
+	kref_init(&area->kref);
+	area->state = IOPT_AREA_MAPPING;
+	slice->pages = pages;
+	slice->page_offset = offset_in_page(first_byte);
+	slice->span.start = first_byte / PAGE_SIZE;
+	slice->span.last = (first_byte + (length - 1)) / PAGE_SIZE;
+	/* Where it will be is not known yet, only how long it is. */
+	slice->iova.first_iova = 0;
+	slice->iova.last_iova = length - 1;
+}
+
+static struct iopt_area *iopt_area_alloc(const struct iopt_map_request *request)
+{
+	struct iopt_mapping *mapping;
+
+	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
+	if (!mapping)
+		return NULL;
+	mapping->pages.account_mode = request->account_mode;
+	iopt_pages_init_user(&mapping->pages, request->uptr, request->length,
+			     request->iommu_prot & IOMMU_WRITE);
+	iopt_area_init(&mapping->area, &mapping->pages,
+		       offset_in_page(request->uptr), request->length);
+	mapping->area.within_pages = true;
+	return &mapping->area;
+}
+
+/*
+ * An automatic IOVA keeps the offset within a huge page that the memory has,
+ * as far as that is worth it, so that large leaves can be used.
+ */
+static unsigned long iopt_auto_alignment(struct io_pagetable *iopt,
+					 const struct iopt_map_request *request)
+{
+	unsigned long alignment = PMD_SIZE;
+
+	if (request->uptr)
+		alignment = min(alignment, 1UL << __ffs(request->uptr));
+	if (request->length < alignment)
+		alignment = roundup_pow_of_two(request->length);
+	return max(alignment, iopt->iova_alignment);
+}
+
+/*
+ * Find an IOVA for an automatic map. Among many holes that all turn out not to
+ * fit, the search pauses for whoever wants the lock, and can be killed.
+ */
+static int iopt_find_iova(struct io_pagetable *iopt,
+			  struct iopt_map_request *request)
+{
+	struct iova_search search = {
+		.map = &iopt->areas,
+		.reserved = &iopt->reserved,
+		.allowed = &iopt->allowed,
+		.first_limit = PAGE_SIZE,
+		.last_limit = ULONG_MAX - PAGE_SIZE,
+		.length = request->length,
+		.max_gaps = IOPT_SEARCH_GAPS,
+	};
+	int rc;
+
+	lockdep_assert_held_write(&iopt->iova_rwsem);
+
+	for (;;) {
+		search.alignment = iopt_auto_alignment(iopt, request);
+		rc = iova_alloc_find(&search, &request->iova);
+		if (rc != -EAGAIN)
+			return rc;
+		up_write(&iopt->iova_rwsem);
+		cond_resched();
+		rc = fatal_signal_pending(current) ? -EINTR : 0;
+		down_write(&iopt->iova_rwsem);
+		if (rc)
+			return rc;
+	}
+}
+
+/* The order of the checks is ABI. */
+static int iopt_check_fixed_iova(struct io_pagetable *iopt,
+				 const struct iopt_map_request *request)
+{
+	unsigned long last_iova;
+
+	if (!IS_ALIGNED(request->iova, iopt->iova_alignment))
+		return -EINVAL;
+	if (check_add_overflow(request->iova, request->length - 1, &last_iova))
+		return -EOVERFLOW;
+	if (interval_tree_iter_first(&iopt->reserved, request->iova, last_iova))
+		return -EINVAL;
+	if (iova_map_find(&iopt->areas, request->iova, last_iova))
+		return -EEXIST;
+	return 0;
+}
+
+static bool iopt_area_fits(const struct iopt_area *area,
+			   unsigned long alignment)
+{
+	return IS_ALIGNED(area->slice.page_offset | iopt_area_bytes(area),
+			  alignment);
+}
+
+/* Put an area, whose place is free, into the map. */
+static void iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
+			     unsigned long first_iova, int iommu_prot)
+{
+	struct iopt_slice *slice = &area->slice;
+
+	lockdep_assert_held_write(&iopt->iova_rwsem);
+
+	slice->iova.last_iova += first_iova;
+	slice->iova.first_iova = first_iova;
+	slice->iommu_prot = iommu_prot;
+	slice->domains = &iopt->domains;
+	slice->seq = iopt->domains.seq;
+	slice->filler = iopt_is_wanted(iopt);
+	area->iopt = iopt;
+	WARN_ON(iova_map_insert(&iopt->areas, &slice->iova));
+	iopt->nr_areas++;
+}
+
+/* Give the areas an IOVA, and with it a place in the map, all or none. */
+static int iopt_place(struct io_pagetable *iopt, struct iopt_new_areas *new,
+		      struct iopt_map_request *request)
+{
+	unsigned long iova;
+	int rc;
+
+	guard(rwsem_write)(&iopt->iova_rwsem);
+
+	if (!IS_ALIGNED(request->length, iopt->iova_alignment))
+		return -EINVAL;
+	if (request->fixed_iova)
+		rc = iopt_check_fixed_iova(iopt, request);
+	else
+		rc = iopt_find_iova(iopt, request);
+	if (rc)
+		return rc;
+	/* The search may have let go of the lock, and an attach may have come. */
+	for (size_t i = 0; i < new->nr_areas; i++) {
+		if (!iopt_area_fits(new->areas[i], iopt->iova_alignment))
+			return -EINVAL;
+	}
+
+	iova = request->iova;
+	for (size_t i = 0; i < new->nr_areas; i++) {
+		unsigned long bytes = iopt_area_bytes(new->areas[i]);
+
+		iopt_insert_area(iopt, new->areas[i], iova, request->iommu_prot);
+		iova += bytes;
+	}
+	/* An attach that finds an area may become its filler later. */
+	new->fill = new->areas[0]->slice.filler;
+	return 0;
+}
+
+static int iopt_fill_areas(struct iopt_new_areas *new)
+{
+	for (size_t i = 0; new->fill && i < new->nr_areas; i++) {
+		int rc = iopt_slice_fill(&new->areas[i]->slice, true);
+
+		if (rc)
+			return rc;
+		cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * Place and fill. When the fill fails, the areas are pending all the same: there
+ * is one who undoes, whatever it is that went wrong.
+ */
+static int iopt_bring_in(struct io_pagetable *iopt, struct iopt_new_areas *new,
+			 struct iopt_map_request *request,
+			 struct iopt_pending *pending)
+{
+	int rc;
+
+	rc = iopt_place(iopt, new, request);
+	if (rc)
+		return rc;
+	pending->iopt = iopt;
+	pending->first_iova = request->iova;
+	pending->last_iova = request->iova + (request->length - 1);
+	return iopt_fill_areas(new);
+}
+
+/**
+ * iopt_map_begin() - map user memory at an IOVA, without telling anybody
+ * @iopt: the map
+ * @request: what and where; its iova is written when the choice is ours
+ * @pending: zeroed; if its iopt is set on return, the caller must finish with
+ *	iopt_pending_commit() or, on an error, iopt_pending_abort()
+ *
+ * On success the area is mapped in all domains. The caller can still fail, when
+ * it tells user space the IOVA, and nobody else can have unmapped it by then.
+ *
+ * Context: process with an mm, no lock held; sleeps as long as page faults of
+ * the memory take, until a fatal signal.
+ * Return: 0; -EINVAL misaligned, reserved, or length 0; -EOVERFLOW an end is
+ * past the address space; -EEXIST overlap; -ENOSPC no IOVA free; -EFAULT bad
+ * memory; -ENOMEM also for the locked-memory limit; -EINTR fatal signal.
+ */
+int iopt_map_begin(struct io_pagetable *iopt, struct iopt_map_request *request,
+		   struct iopt_pending *pending)
+{
+	struct iopt_new_areas new = { .nr_areas = 1 };
+	unsigned long end_uptr;
+	struct iopt_area *area;
+	int rc;
+
+	if (!request->length)
+		return -EINVAL;
+	if (check_add_overflow(request->uptr, request->length, &end_uptr))
+		return -EOVERFLOW;
+
+	area = iopt_area_alloc(request);
+	if (!area)
+		return -ENOMEM;
+	new.areas = &area;
+	rc = iopt_bring_in(iopt, &new, request, pending);
+	if (!pending->iopt)
+		iopt_area_put(area);
+	return rc;
+}
+
+/* The area at an IOVA of a source that a copy can be made of, or NULL. */
+static struct iopt_area *iopt_copy_source(struct io_pagetable *iopt,
+					  unsigned long iova)
+{
+	struct iopt_area *area = iopt_area_from(iopt, iova);
+
+	lockdep_assert_held(&iopt->iova_rwsem);
+
+	if (!area || area->slice.iova.first_iova > iova ||
+	    area->state == IOPT_AREA_MAPPING)
+		return NULL;
+	return area;
+}
+
+/* Return: areas between two IOVAs, or -errno if there is a hole. */
+static ssize_t iopt_copy_count(struct io_pagetable *iopt,
+			       unsigned long first_iova,
+			       unsigned long last_iova)
+{
+	ssize_t nr_areas = 0;
+
+	for (;;) {
+		struct iopt_area *area = iopt_copy_source(iopt, first_iova);
+
+		if (!area)
+			return -ENOENT;
+		if (area->state != IOPT_AREA_LIVE)
+			return -EINVAL;
+		nr_areas++;
+		if (area->slice.iova.last_iova >= last_iova)
+			return nr_areas;
+		first_iova = area->slice.iova.last_iova + 1;
+	}
+}
+
+/* Make an area of its own of what lies between two IOVAs of another. */
+static struct iopt_area *iopt_copy_area(struct iopt_area *source,
+					unsigned long first_iova,
+					unsigned long last_iova)
+{
+	struct iopt_slice *slice = &source->slice;
+	unsigned long first_byte;
+	struct iopt_area *area;
+
+	area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
+	if (!area)
+		return NULL;
+	first_byte = slice->span.start * PAGE_SIZE + slice->page_offset +
+		     (first_iova - slice->iova.first_iova);
+	iopt_area_init(area, iopt_pages_get(slice->pages), first_byte,
+		       last_iova - first_iova + 1);
+	return area;
+}
+
+/**
+ * iopt_copy_begin() - make areas that show what another range shows
+ * @source: map of the other range, may be the one that is copied to
+ * @first_iova: first IOVA of the range
+ * @last_iova: last IOVA, inclusive
+ * @out_copy: set on success; the caller must call iopt_copy_end()
+ *
+ * The memory is kept from now on, whatever becomes of the source.
+ *
+ * Context: process, no lock held; sleeps.
+ * Return: 0; -ENOENT there is a hole in the range; -EINVAL a part of it is being
+ * unmapped; -ENOMEM.
+ */
+int iopt_copy_begin(struct io_pagetable *source, unsigned long first_iova,
+		    unsigned long last_iova, struct iopt_copy *out_copy)
+{
+	struct iopt_copy copy = {};
+	ssize_t nr_areas;
+
+	guard(rwsem_read)(&source->iova_rwsem);
+
+	nr_areas = iopt_copy_count(source, first_iova, last_iova);
+	if (nr_areas < 0)
+		return nr_areas;
+	copy.areas = kvcalloc(nr_areas, sizeof(*copy.areas),
+			      GFP_KERNEL_ACCOUNT);
+	if (!copy.areas)
+		return -ENOMEM;
+
+	while (copy.nr_areas != nr_areas) {
+		struct iopt_area *from = iopt_copy_source(source, first_iova);
+		unsigned long last = min(last_iova, from->slice.iova.last_iova);
+		struct iopt_area *area;
+
+		area = iopt_copy_area(from, first_iova, last);
+		if (!area) {
+			iopt_copy_end(&copy);
+			return -ENOMEM;
+		}
+		copy.areas[copy.nr_areas++] = area;
+		first_iova = last + 1;
+	}
+	*out_copy = copy;
+	return 0;
+}
+
+/**
+ * iopt_copy_place() - map the areas of a copy, without telling anybody
+ * @iopt: where
+ * @copy: from iopt_copy_begin()
+ * @request: its iova is written when the choice is ours; uptr and account_mode
+ *	do not matter
+ * @pending: as for iopt_map_begin()
+ *
+ * Context: as iopt_map_begin().
+ * Return: 0; -EPERM it shall be writable and the memory was mapped read-only;
+ * or as iopt_map_begin().
+ */
+int iopt_copy_place(struct io_pagetable *iopt, struct iopt_copy *copy,
+		    struct iopt_map_request *request,
+		    struct iopt_pending *pending)
+{
+	struct iopt_slice *first = &copy->areas[0]->slice;
+	struct iopt_new_areas new = {
+		.areas = copy->areas,
+		.nr_areas = copy->nr_areas,
+	};
+	int rc;
+
+	for (size_t i = 0; i < copy->nr_areas; i++) {
+		if ((request->iommu_prot & IOMMU_WRITE) &&
+		    !copy->areas[i]->slice.pages->writable)
+			return -EPERM;
+	}
+	request->uptr = (first->pages->uptr & PAGE_MASK) +
+			first->span.start * PAGE_SIZE + first->page_offset;
+	rc = iopt_bring_in(iopt, &new, request, pending);
+	if (pending->iopt)
+		copy->nr_areas = 0;
+	return rc;
+}
+
+/**
+ * iopt_copy_end() - free what a copy needed while it was made
+ * @copy: from iopt_copy_begin(); areas that were not placed are freed
+ *
+ * Context: process.
+ */
+void iopt_copy_end(struct iopt_copy *copy)
+{
+	while (copy->nr_areas)
+		iopt_area_put(copy->areas[--copy->nr_areas]);
+	kvfree(copy->areas);
+}
+
+/* Move all pending areas to another state. */
+static void iopt_pending_set(const struct iopt_pending *pending,
+			     enum iopt_area_state state)
+{
+	struct iopt_area *area;
+
+	guard(rwsem_write)(&pending->iopt->iova_rwsem);
+
+	for (area = iopt_area_from(pending->iopt, pending->first_iova);
+	     area && area->slice.iova.first_iova <= pending->last_iova;
+	     area = iopt_area_next(area)) {
+		/* A domain may have left meanwhile, and not let go. */
+		if (state == IOPT_AREA_LIVE &&
+		    READ_ONCE(area->slice.quarantined))
+			iopt_set_state(area, IOPT_AREA_QUARANTINED);
+		else
+			iopt_set_state(area, state);
+	}
+}
+
+/**
+ * iopt_pending_commit() - make a map or copy final
+ * @pending: from iopt_map_begin() or iopt_copy_place()
+ *
+ * Context: process, no lock held.
+ */
+void iopt_pending_commit(struct iopt_pending *pending)
+{
+	iopt_pending_set(pending, IOPT_AREA_LIVE);
+	iopt_wake(pending->iopt);
+}
+
+/**
+ * iopt_pending_abort() - undo a map or copy
+ * @pending: from iopt_map_begin() or iopt_copy_place()
+ *
+ * Context: process, no lock held; sleeps.
+ */
+void iopt_pending_abort(struct iopt_pending *pending)
+{
+	struct io_pagetable *iopt = pending->iopt;
+	unsigned long iova = pending->first_iova;
+	unsigned long last_iova;
+
+	iopt_pending_set(pending, IOPT_AREA_UNMAPPING);
+	do {
+		struct iopt_area *area;
+
+		/* They are ours: nobody else takes them out. */
+		scoped_guard(rwsem_read, &iopt->iova_rwsem)
+			area = iopt_area_from(iopt, iova);
+		last_iova = area->slice.iova.last_iova;
+		iopt_retire_area(area);
+		iova = last_iova + 1;
+	} while (last_iova != pending->last_iova);
+}
