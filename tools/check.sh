@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Run the tests and count them.
+#
+#   tools/check.sh [PART...]     default: all parts
+#   tools/check.sh --list
+#
+# A part prints one line per test: "ok NAME", "not ok NAME: why" or
+# "skip NAME: why". Its output is kept in build/logs/check-PART.log. A part
+# that ends badly without having said which test failed, or that ran no test,
+# counts as a failed test itself. The last line is "N passed, N failed".
+
+# shellcheck source=tools/lib.sh
+source "$(dirname "$0")/lib.sh"
+
+# Name, usual time, limit in seconds, command. Cheap ones first.
+parts() {
+	cat <<-'END'
+	style	2 min	1200	tools/check-style.sh
+	room	1 min	600	tools/check-room.sh
+	kunit	3 min	1800	tools/check-kunit.sh
+	guest	5 min	1800	tools/check-guest.sh
+	tree	5 min	2400	tools/check-tree.sh
+	END
+}
+
+passed=0 failed=0 skipped=0 logs=()
+
+count() {
+	grep -acE "^$1 " "$2" || true
+}
+
+# run_part NAME USUAL LIMIT COMMAND
+run_part() {
+	local log=$IOMMUFD_LOGS/check-$1.log status=0 ok bad skip started=$SECONDS
+
+	step "checking $1" "$2"
+	timeout --kill-after=30 "$3" bash -c "cd '$IOMMUFD_ROOT' && exec $4" \
+		</dev/null 2>&1 | tee "$log" | show_progress || status=$?
+	ok=$(count ok "$log")
+	bad=$(count 'not ok' "$log")
+	skip=$(count skip "$log")
+	if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
+		tail -n 30 "$log"
+		echo "not ok $1: ended with status $status; see $log" | tee -a "$log"
+		bad=1
+	elif [ $((ok + bad)) -eq 0 ]; then
+		echo "not ok $1: ran no test; see $log" | tee -a "$log"
+		bad=1
+	fi
+	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+	logs+=("$log")
+	printf '   %s: %d passed, %d failed, %d skipped, %d s\n' \
+		"$1" "$ok" "$bad" "$skip" "$((SECONDS - started))"
+}
+
+# Steps and whatever did not pass; the rest is in the log.
+show_progress() {
+	grep --line-buffered -aE '^(not ok |skip |== |[a-z-]+\.sh: )' || true
+}
+
+if [ "${1:-}" = --list ]; then
+	parts | cut -f 1,2
+	exit
+fi
+chosen=" $* "
+for part; do
+	parts | cut -f 1 | grep -qxF -e "$part" || die "there is no part '$part'"
+done
+while IFS=$'\t' read -r -u 8 name usual limit command; do
+	[ $# -eq 0 ] || [[ $chosen == *" $name "* ]] || continue
+	run_part "$name" "$usual" "$limit" "$command"
+done 8< <(parts)
+
+if [ "$failed" -gt 0 ]; then
+	echo "Failed:"
+	grep -ahE '^not ok ' "${logs[@]}" || true
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
