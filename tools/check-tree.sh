@@ -135,6 +135,7 @@ compile() {
 	in_tree drivers/iommu/ drivers/vfio/
 	# Our own code compiles without extra warnings as well.
 	[ "$iommufd" = n ] || in_tree W=1 KCFLAGS=-Werror drivers/iommu/iommufd/
+	has_objects
 }
 
 # Objects of what the case is about, or it has compiled something else.
@@ -148,12 +149,13 @@ has_objects() {
 }
 
 run_case() {
-	local log=$IOMMUFD_LOGS/tree-$name.log cross=''
+	local log=$IOMMUFD_LOGS/tree-$name.log cross='' status
 
 	out=$work/$cc-$arch
 	[ "$arch" = x86_64 ] || cross=aarch64-linux-gnu-
 	rm -rf "$out/drivers/iommu/iommufd"
-	if (set -e; compile; has_objects) >"$log" 2>&1 </dev/null; then
+	try compile >"$log"
+	if [ "$status" -eq 0 ]; then
 		echo "ok tree/$name"
 	else
 		grep -E 'error:|wanted:|\*\*\*|undefined' "$log" | head -n 5 >&2

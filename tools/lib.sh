@@ -36,13 +36,23 @@ die() {
 	exit 1
 }
 
+# try CMD... >LOG: run CMD, which may be a function, and leave its status in
+# $status. Not the same as "CMD || status=$?", in which a function goes on after
+# a command of it has failed.
+try() {
+	set +e
+	(set -e; "$@") 2>&1 </dev/null
+	status=$?
+	set -e
+}
+
 # log_to NAME CMD...: run CMD with its output in build/logs/NAME.log. If it
 # fails, show the end of the log and where the rest is, and give up.
 log_to() {
-	local log=$IOMMUFD_LOGS/$1.log status=0
+	local log=$IOMMUFD_LOGS/$1.log status
 
 	shift
-	"$@" >"$log" 2>&1 </dev/null || status=$?
+	try "$@" >"$log"
 	[ "$status" -ne 0 ] || return 0
 	tail -n 30 "$log" >&2
 	die "'$1' failed with status $status; the whole output is in $log"
