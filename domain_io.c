@@ -27,6 +27,20 @@ struct domain_io_step {
 	size_t pgcount;
 };
 
+/**
+ * struct domain_io_call - a call of domain_io_map()
+ * @domain: where
+ * @iommu_prot: how
+ * @small_pages: as in struct domain_io_span
+ * @done: bytes mapped, from the first on
+ */
+struct domain_io_call {
+	struct iommu_domain *domain;
+	int iommu_prot;
+	bool small_pages;
+	unsigned long done;
+};
+
 /*
  * The largest page that both addresses are aligned to and that fits, and as
  * many of them as can be had before a still larger page becomes possible.
@@ -81,22 +95,37 @@ static int domain_io_scrub(struct iommu_domain *domain,
 	return rc;
 }
 
-/*
- * Map one physically contiguous range. @done counts the bytes that stand
- * mapped from the first on, also on error; behind them nothing is mapped.
- */
-static int domain_io_map_run(struct iommu_domain *domain,
-			     struct domain_io_step *step, unsigned long length,
-			     int iommu_prot, unsigned long *done)
+/* One page of memory, in the domain's largest pages that are not larger. */
+static void domain_io_choose_small(const struct iommu_domain *domain,
+				   struct domain_io_step *step)
 {
+	unsigned long fits = domain->pgsize_bitmap &
+			     (PAGE_SIZE | (PAGE_SIZE - 1));
+
+	step->pgsize = 1UL << __fls(fits);
+	step->pgcount = PAGE_SIZE / step->pgsize;
+}
+
+/*
+ * Map one physically contiguous range. On error, nothing is mapped behind what
+ * the call counts as done.
+ */
+static int domain_io_map_run(struct domain_io_call *call,
+			     struct domain_io_step *step, unsigned long length)
+{
+	struct iommu_domain *domain = call->domain;
+
 	while (length) {
 		size_t mapped = 0;
 		int rc;
 
-		domain_io_choose(domain, step, length);
+		if (call->small_pages)
+			domain_io_choose_small(domain, step);
+		else
+			domain_io_choose(domain, step, length);
 		rc = domain->ops->map_pages(domain, step->iova, step->phys,
 					    step->pgsize, step->pgcount,
-					    iommu_prot, GFP_KERNEL_ACCOUNT,
+					    call->iommu_prot, GFP_KERNEL_ACCOUNT,
 					    &mapped);
 		if (!rc && !mapped)
 			rc = -ENOMEM;
@@ -105,7 +134,7 @@ static int domain_io_map_run(struct iommu_domain *domain,
 		step->iova += mapped;
 		step->phys += mapped;
 		length -= mapped;
-		*done += mapped;
+		call->done += mapped;
 	}
 	return 0;
 }
@@ -130,8 +159,12 @@ int domain_io_map(struct iommu_domain *domain,
 		  const struct pfn_batch *batch, int iommu_prot)
 {
 	struct domain_io_step step = { .iova = span->first_iova };
+	struct domain_io_call call = {
+		.domain = domain,
+		.iommu_prot = iommu_prot,
+		.small_pages = span->small_pages,
+	};
 	unsigned int offset = span->page_offset;
-	unsigned long done = 0;
 	const struct pfn_run *run;
 	int rc = 0;
 
@@ -144,8 +177,8 @@ int domain_io_map(struct iommu_domain *domain,
 				       offset;
 
 		step.phys = PFN_PHYS(run->pfn) + offset;
-		length = min(length, span->length - done);
-		rc = domain_io_map_run(domain, &step, length, iommu_prot, &done);
+		length = min(length, span->length - call.done);
+		rc = domain_io_map_run(&call, &step, length);
 		if (rc)
 			break;
 		offset = 0;
@@ -153,7 +186,8 @@ int domain_io_map(struct iommu_domain *domain,
 	if (!rc && domain->ops->iotlb_sync_map)
 		rc = domain->ops->iotlb_sync_map(domain, span->first_iova,
 						 span->length);
-	if (rc && done && domain_io_unmap(domain, span->first_iova, done))
+	if (rc && call.done &&
+	    domain_io_unmap(domain, span->first_iova, call.done))
 		return -ENOTRECOVERABLE;
 	return rc;
 }

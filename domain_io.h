@@ -28,11 +28,14 @@ struct pfn_batch;
  * @first_iova: IOVA of the first byte
  * @length: bytes; the batch's pages less @page_offset and an unused tail
  * @page_offset: bytes of the first page that lie before @first_iova
+ * @small_pages: map each page in a call of its own, with no larger leaf, so that
+ *	an unmap can begin and end at any page
  */
 struct domain_io_span {
 	unsigned long first_iova;
 	unsigned long length;
 	unsigned int page_offset;
+	bool small_pages;
 };
 
 int domain_io_map(struct iommu_domain *domain,

@@ -78,6 +78,14 @@ struct iopt_map_request {
 };
 
 /**
+ * struct iopt_allow_list - ranges that shall stay mappable
+ * @ranges: they do not overlap
+ */
+struct iopt_allow_list {
+	struct rb_root_cached ranges;
+};
+
+/**
  * struct iopt_pending - areas that user space has not learned of yet
  * @iopt: the map they are in, in state MAPPING; NULL if there are none
  * @first_iova: first IOVA of the first
@@ -131,6 +139,7 @@ void iopt_pending_abort(struct iopt_pending *pending);
 /* iopt_domain.c */
 int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member);
 void iopt_domain_remove(struct io_pagetable *iopt, struct iopt_domain *member);
+int iopt_set_large_pages(struct io_pagetable *iopt, bool large);
 
 /* iopt_reserve.c */
 int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,
@@ -138,6 +147,10 @@ int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,
 void iopt_unreserve(struct io_pagetable *iopt, const void *owner);
 int iopt_reserve_device(struct io_pagetable *iopt, struct device *dev,
 			phys_addr_t *sw_msi_start);
+int iopt_allow_add(struct iopt_allow_list *list, unsigned long first_iova,
+		   unsigned long last_iova);
+int iopt_allow_apply(struct io_pagetable *iopt, struct iopt_allow_list *list);
+void iopt_allow_free(struct iopt_allow_list *list);
 void iopt_reserve_destroy(struct io_pagetable *iopt);
 size_t iopt_usable_ranges(struct io_pagetable *iopt, struct iopt_range *ranges,
 			  size_t max_ranges, unsigned long *out_alignment);

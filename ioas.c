@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/iommu.h>
 #include <linux/overflow.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -162,6 +163,55 @@ int iommufd_ucmd_ioas_iova_ranges(struct iommufd_ucmd *ucmd)
 	return list.total > user_room ? -EMSGSIZE : 0;
 }
 
+static int iommufd_read_allowed(const struct iommu_ioas_allow_iovas *cmd,
+				struct iopt_allow_list *list)
+{
+	struct iommu_iova_range __user *ranges =
+		u64_to_user_ptr(cmd->allowed_iovas);
+
+	for (u32 i = 0; i < cmd->num_iovas; i++) {
+		struct iommu_iova_range range;
+		int rc;
+
+		if (copy_from_user(&range, &ranges[i], sizeof(range)))
+			return -EFAULT;
+		if (range.start > ULONG_MAX || range.last > ULONG_MAX)
+			return -EOVERFLOW;
+		rc = iopt_allow_add(list, range.start, range.last);
+		if (rc)
+			return rc;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * iommufd_ucmd_ioas_allow_iovas - handler of IOMMU_IOAS_ALLOW_IOVAS
+ * @ucmd: the ioctl
+ *
+ * Return: 0; -ENOENT, -EFAULT, -EINTR, or as iopt_allow_add() and
+ * iopt_allow_apply(); on error the old list stays.
+ */
+int iommufd_ucmd_ioas_allow_iovas(struct iommufd_ucmd *ucmd)
+{
+	struct iopt_allow_list list = { .ranges = RB_ROOT_CACHED };
+	struct iommu_ioas_allow_iovas *cmd = ucmd->cmd;
+	struct iommufd_ioas *ioas;
+	int rc;
+
+	ioas = iommufd_ucmd_get_ioas(ucmd, cmd->ioas_id);
+	if (IS_ERR(ioas))
+		return PTR_ERR(ioas);
+
+	rc = iommufd_read_allowed(cmd, &list);
+	if (!rc)
+		rc = iopt_allow_apply(&ioas->iopt, &list);
+	iopt_allow_free(&list);
+	return rc;
+}
+
 static int iommufd_map_prot(u32 flags)
 {
 	int prot = IOMMU_CACHE;
@@ -217,6 +267,145 @@ int iommufd_ucmd_ioas_map(struct iommufd_ucmd *ucmd)
 		return rc;
 	cmd->iova = request.iova;
 	return 0;
+}
+
+/* What both IOAS of a copy agree on. Return: 0, -EOVERFLOW, -EINVAL, -ENOENT. */
+static int iommufd_copy_begin(struct iommufd_ucmd *ucmd,
+			      struct iopt_copy *copy)
+{
+	struct iommu_ioas_copy *cmd = ucmd->cmd;
+	struct iommufd_ioas *source;
+	unsigned long last_iova;
+
+	source = iommufd_ucmd_get_ioas(ucmd, cmd->src_ioas_id);
+	if (IS_ERR(source))
+		return PTR_ERR(source);
+	if (!cmd->length)
+		return -EINVAL;
+	if (check_add_overflow((unsigned long)cmd->src_iova,
+			       (unsigned long)cmd->length - 1, &last_iova))
+		return -EOVERFLOW;
+	return iopt_copy_begin(&source->iopt, cmd->src_iova, last_iova, copy);
+}
+
+static int iommufd_copy_place(struct iommufd_ucmd *ucmd, struct iopt_copy *copy)
+{
+	struct iommu_ioas_copy *cmd = ucmd->cmd;
+	struct iopt_map_request request = {
+		.length = cmd->length,
+		.iova = cmd->dst_iova,
+		.fixed_iova = cmd->flags & IOMMU_IOAS_MAP_FIXED_IOVA,
+		.iommu_prot = iommufd_map_prot(cmd->flags),
+	};
+	struct iommufd_ioas *ioas;
+	int rc;
+
+	ioas = iommufd_ucmd_get_ioas(ucmd, cmd->dst_ioas_id);
+	if (IS_ERR(ioas))
+		return PTR_ERR(ioas);
+	rc = iopt_copy_place(&ioas->iopt, copy, &request, &ucmd->pending);
+	if (!rc)
+		cmd->dst_iova = request.iova;
+	return rc;
+}
+
+/**
+ * iommufd_ucmd_ioas_copy - handler of IOMMU_IOAS_COPY
+ * @ucmd: the ioctl
+ *
+ * The areas wait in @ucmd for the answer to reach the user.
+ *
+ * Return: 0; -EOVERFLOW, -EINVAL, -ENOENT, or as iopt_copy_begin() and
+ * iopt_copy_place().
+ */
+int iommufd_ucmd_ioas_copy(struct iommufd_ucmd *ucmd)
+{
+	const u32 prot_flags = IOMMU_IOAS_MAP_READABLE |
+			       IOMMU_IOAS_MAP_WRITEABLE;
+	struct iommu_ioas_copy *cmd = ucmd->cmd;
+	struct iopt_copy copy;
+	int rc;
+
+	if (cmd->length >= ULONG_MAX || cmd->src_iova >= ULONG_MAX ||
+	    cmd->dst_iova >= ULONG_MAX)
+		return -EOVERFLOW;
+	if (!(cmd->flags & prot_flags))
+		return -EINVAL;
+	rc = iommufd_copy_begin(ucmd, &copy);
+	if (rc)
+		return rc;
+	rc = iommufd_copy_place(ucmd, &copy);
+	iopt_copy_end(&copy);
+	return rc;
+}
+
+/* Whom maps charge, of an open file. It cannot change once there are objects. */
+static int iommufd_option_rlimit_mode(struct iommufd_ctx *ictx,
+				      struct iommu_option *cmd)
+{
+	int rc = 0;
+
+	if (cmd->object_id)
+		return -EOPNOTSUPP;
+	if (cmd->op == IOMMU_OPTION_OP_GET) {
+		cmd->val64 = ictx->account_mode == IOPT_ACCOUNT_MM;
+		return 0;
+	}
+	if (cmd->op != IOMMU_OPTION_OP_SET)
+		return -EOPNOTSUPP;
+	if (!capable(CAP_SYS_RESOURCE))
+		return -EPERM;
+
+	xa_lock(&ictx->objects);
+	if (!xa_empty(&ictx->objects))
+		rc = -EBUSY;
+	else if (cmd->val64 > 1)
+		rc = -EINVAL;
+	else
+		ictx->account_mode = cmd->val64 ? IOPT_ACCOUNT_MM :
+						  IOPT_ACCOUNT_USER;
+	xa_unlock(&ictx->objects);
+	return rc;
+}
+
+static int iommufd_option_huge_pages(struct iommufd_ucmd *ucmd,
+				     struct iommu_option *cmd)
+{
+	struct iommufd_ioas *ioas;
+
+	ioas = iommufd_ucmd_get_ioas(ucmd, cmd->object_id);
+	if (IS_ERR(ioas))
+		return PTR_ERR(ioas);
+	if (cmd->op == IOMMU_OPTION_OP_GET) {
+		cmd->val64 = !READ_ONCE(ioas->iopt.domains.small_pages);
+		return 0;
+	}
+	if (cmd->op != IOMMU_OPTION_OP_SET)
+		return -EOPNOTSUPP;
+	if (cmd->val64 > 1)
+		return -EINVAL;
+	return iopt_set_large_pages(&ioas->iopt, cmd->val64);
+}
+
+/**
+ * iommufd_ucmd_option - handler of IOMMU_OPTION
+ * @ucmd: the ioctl
+ *
+ * Return: 0; -EOPNOTSUPP unknown option or operation; -ENOENT, -EPERM, -EBUSY,
+ * -EINVAL, -EADDRINUSE.
+ */
+int iommufd_ucmd_option(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_option *cmd = ucmd->cmd;
+
+	switch (cmd->option_id) {
+	case IOMMU_OPTION_RLIMIT_MODE:
+		return iommufd_option_rlimit_mode(ucmd->ictx, cmd);
+	case IOMMU_OPTION_HUGE_PAGES:
+		return iommufd_option_huge_pages(ucmd, cmd);
+	default:
+		return -EOPNOTSUPP;
+	}
 }
 
 /* Return: 0 with the last IOVA of the range, or -EOVERFLOW, -EINVAL. */

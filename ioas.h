@@ -43,6 +43,9 @@ struct iommufd_ioas *iommufd_ioas_begin(struct iommufd_ctx *ictx);
 
 int iommufd_ucmd_ioas_alloc(struct iommufd_ucmd *ucmd);
 int iommufd_ucmd_ioas_iova_ranges(struct iommufd_ucmd *ucmd);
+int iommufd_ucmd_ioas_allow_iovas(struct iommufd_ucmd *ucmd);
+int iommufd_ucmd_ioas_copy(struct iommufd_ucmd *ucmd);
+int iommufd_ucmd_option(struct iommufd_ucmd *ucmd);
 int iommufd_ucmd_ioas_map(struct iommufd_ucmd *ucmd);
 int iommufd_ucmd_ioas_unmap(struct iommufd_ucmd *ucmd);
 

@@ -40,10 +40,10 @@ bool iopt_is_wanted(struct io_pagetable *iopt)
 	return false;
 }
 
-/* The alignment that the members need, and @extra with them. */
-static unsigned long iopt_wanted_alignment(struct io_pagetable *iopt,
-					   unsigned long extra)
+/* The alignment that the members and the size of their pages need. */
+static unsigned long iopt_wanted_alignment(struct io_pagetable *iopt)
 {
+	unsigned long alignment = iopt->domains.small_pages ? PAGE_SIZE : 1;
 	struct iopt_domain *member;
 	unsigned long index;
 
@@ -52,10 +52,10 @@ static unsigned long iopt_wanted_alignment(struct io_pagetable *iopt,
 	guard(rcu)();
 	xa_for_each(&iopt->domains.members, index, member) {
 		if (!member->leave_seq)
-			extra = max(extra,
-				    1UL << __ffs(member->domain->pgsize_bitmap));
+			alignment = max(alignment,
+					1UL << __ffs(member->domain->pgsize_bitmap));
 	}
-	return extra;
+	return alignment;
 }
 
 static bool iopt_areas_aligned(struct io_pagetable *iopt,
@@ -116,7 +116,7 @@ static void iopt_delist(struct io_pagetable *iopt, struct iopt_domain *member)
 	guard(rwsem_write)(&iopt->iova_rwsem);
 
 	WRITE_ONCE(member->leave_seq, ++iopt->domains.seq);
-	iopt->iova_alignment = iopt_wanted_alignment(iopt, 1);
+	iopt->iova_alignment = iopt_wanted_alignment(iopt);
 }
 
 /**
@@ -312,4 +312,32 @@ void iopt_domain_remove(struct io_pagetable *iopt, struct iopt_domain *member)
 	iommufd_turn_take(&iopt->change_turn);
 	iopt_withdraw(iopt, member);
 	iommufd_turn_end(&iopt->change_turn);
+}
+
+/**
+ * iopt_set_large_pages() - choose the leaves that domains are mapped with
+ * @iopt: the map
+ * @large: as large as they can be; else one for each page, and areas are
+ *	multiples of pages
+ *
+ * Context: process, no lock held.
+ * Return: 0; when @large is not set and was: -EINVAL there are areas in domains
+ * already, -EADDRINUSE an area is not a multiple of pages.
+ */
+int iopt_set_large_pages(struct io_pagetable *iopt, bool large)
+{
+	struct iopt_domains *domains = &iopt->domains;
+
+	guard(rwsem_write)(&iopt->iova_rwsem);
+
+	if (!large && !domains->small_pages) {
+		if (!xa_empty(&domains->members) &&
+		    !iova_map_is_empty(&iopt->areas))
+			return -EINVAL;
+		if (!iopt_areas_aligned(iopt, PAGE_SIZE))
+			return -EADDRINUSE;
+	}
+	domains->small_pages = !large;
+	iopt->iova_alignment = iopt_wanted_alignment(iopt);
+	return 0;
 }

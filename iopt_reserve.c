@@ -153,14 +153,85 @@ void iopt_unreserve(struct io_pagetable *iopt, const void *owner)
 }
 
 /**
+ * iopt_allow_add() - put a range on a list of allowed ranges
+ * @list: the list
+ * @first_iova: first byte
+ * @last_iova: last byte, inclusive
+ *
+ * Context: process; sleeps.
+ * Return: 0; -EINVAL if it is not larger than one byte or overlaps another on the
+ * list; -ENOMEM.
+ */
+int iopt_allow_add(struct iopt_allow_list *list, unsigned long first_iova,
+		   unsigned long last_iova)
+{
+	struct interval_tree_node *node;
+
+	if (first_iova >= last_iova ||
+	    interval_tree_iter_first(&list->ranges, first_iova, last_iova))
+		return -EINVAL;
+	node = kzalloc(sizeof(*node), GFP_KERNEL_ACCOUNT);
+	if (!node)
+		return -ENOMEM;
+	node->start = first_iova;
+	node->last = last_iova;
+	interval_tree_insert(node, &list->ranges);
+	return 0;
+}
+
+/**
+ * iopt_allow_free() - free a list of allowed ranges
+ * @list: the list; empty afterwards
+ *
+ * Context: process.
+ */
+void iopt_allow_free(struct iopt_allow_list *list)
+{
+	struct interval_tree_node *node;
+
+	while ((node = interval_tree_iter_first(&list->ranges, 0, ULONG_MAX))) {
+		interval_tree_remove(node, &list->ranges);
+		kfree(node);
+		cond_resched();
+	}
+}
+
+/**
+ * iopt_allow_apply() - replace the ranges that shall stay mappable
+ * @iopt: the map
+ * @list: the new ranges; the old ones on success
+ *
+ * Context: process, no lock held.
+ * Return: 0; -EADDRINUSE if one of them meets a reserved range: nothing has
+ * changed then.
+ */
+int iopt_allow_apply(struct io_pagetable *iopt, struct iopt_allow_list *list)
+{
+	struct interval_tree_node *node;
+
+	guard(rwsem_write)(&iopt->iova_rwsem);
+
+	for (node = interval_tree_iter_first(&list->ranges, 0, ULONG_MAX); node;
+	     node = interval_tree_iter_next(node, 0, ULONG_MAX)) {
+		if (interval_tree_iter_first(&iopt->reserved, node->start,
+					     node->last))
+			return -EADDRINUSE;
+	}
+	swap(iopt->allowed, list->ranges);
+	return 0;
+}
+
+/**
  * iopt_reserve_destroy - give back what is left of reserved and allowed ranges
  * @iopt: an IOVA map without areas and domains
  */
 void iopt_reserve_destroy(struct io_pagetable *iopt)
 {
+	struct iopt_allow_list list = { .ranges = iopt->allowed };
+
+	iopt_allow_free(&list);
 	guard(rwsem_write)(&iopt->iova_rwsem);
 	iopt_remove_reserved(iopt, NULL);
-	WARN_ON(!RB_EMPTY_ROOT(&iopt->allowed.rb_root));
 }
 
 /* What the regions of a device say about its interrupts. */

@@ -88,6 +88,16 @@ iommufd_ioctls[IOMMUFD_CMD_FAULT_QUEUE_ALLOC - IOMMUFD_CMD_BASE + 1] = {
 	      FLAGS(struct iommu_ioas_alloc, 0),
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_ioas_alloc),
+	IOCTL(IOAS_ALLOW_IOVAS, struct iommu_ioas_allow_iovas, allowed_iovas,
+	      .reserved = { RESERVED(struct iommu_ioas_allow_iovas,
+				     __reserved, __u32) },
+	      .handle = iommufd_ucmd_ioas_allow_iovas),
+	IOCTL(IOAS_COPY, struct iommu_ioas_copy, src_iova,
+	      FLAGS(struct iommu_ioas_copy, IOMMU_IOAS_MAP_FIXED_IOVA |
+					    IOMMU_IOAS_MAP_WRITEABLE |
+					    IOMMU_IOAS_MAP_READABLE),
+	      .has_reply = true,
+	      .handle = iommufd_ucmd_ioas_copy),
 	IOCTL(IOAS_IOVA_RANGES, struct iommu_ioas_iova_ranges,
 	      out_iova_alignment,
 	      .reserved = { RESERVED(struct iommu_ioas_iova_ranges, __reserved,
@@ -104,6 +114,10 @@ iommufd_ioctls[IOMMUFD_CMD_FAULT_QUEUE_ALLOC - IOMMUFD_CMD_BASE + 1] = {
 	IOCTL(IOAS_UNMAP, struct iommu_ioas_unmap, length,
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_ioas_unmap),
+	IOCTL(OPTION, struct iommu_option, val64,
+	      .reserved = { RESERVED(struct iommu_option, __reserved, __u16) },
+	      .has_reply = true,
+	      .handle = iommufd_ucmd_option),
 };
 
 #undef IOCTL

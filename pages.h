@@ -164,10 +164,13 @@ struct iopt_domain {
  * struct iopt_domains - the domains that mirror an IOVA map
  * @members: struct iopt_domain by index; freed by RCU
  * @seq: number of the last change
+ * @small_pages: members map each page by itself; not set while there is a
+ *	member and something to map in it
  */
 struct iopt_domains {
 	struct xarray members;
 	u64 seq;
+	bool small_pages;
 };
 
 /**

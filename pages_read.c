@@ -52,6 +52,7 @@ struct domain_io_span iopt_slice_span(const struct iopt_slice *slice,
 	else
 		last_iova = base_iova + (first_page + npages) * PAGE_SIZE - 1;
 	span.length = last_iova - span.first_iova + 1;
+	span.small_pages = slice->domains->small_pages;
 	return span;
 }
 
