@@ -28,6 +28,11 @@ static struct report *report;
 
 static void say(const char *format, va_list args, int skipped)
 {
+	/* A program that a test has started with exec. */
+	if (!report) {
+		vfprintf(stderr, format, args);
+		return;
+	}
 	if (__atomic_exchange_n(&report->taken, 1, __ATOMIC_SEQ_CST))
 		return;
 	vsnprintf(report->why, sizeof(report->why), format, args);
