@@ -81,6 +81,24 @@ static bool run_continues(const struct pfn_run *run, unsigned long pfn,
 	       npfns <= PFN_RUN_MAX_PFNS - run->npfns;
 }
 
+static __always_inline bool add_run(struct pfn_batch *batch, unsigned long pfn,
+				    u32 npfns)
+{
+	struct pfn_run *run = batch->runs + batch->end_run;
+
+	if (batch->npfns && run_continues(run - 1, pfn, npfns)) {
+		run[-1].npfns += npfns;
+	} else {
+		if (batch->end_run == batch->max_runs)
+			return false;
+		run->pfn = pfn;
+		run->npfns = npfns;
+		batch->end_run++;
+	}
+	batch->npfns += npfns;
+	return true;
+}
+
 /**
  * pfn_batch_add - append consecutive pages
  * @batch: the batch
@@ -93,21 +111,7 @@ static bool run_continues(const struct pfn_run *run, unsigned long pfn,
  */
 bool pfn_batch_add(struct pfn_batch *batch, unsigned long pfn, u32 npfns)
 {
-	struct pfn_run *run = batch->runs + batch->end_run;
-
-	if (!npfns)
-		return true;
-	if (pfn_batch_nruns(batch) && run_continues(run - 1, pfn, npfns)) {
-		run[-1].npfns += npfns;
-	} else {
-		if (batch->end_run == batch->max_runs)
-			return false;
-		run->pfn = pfn;
-		run->npfns = npfns;
-		batch->end_run++;
-	}
-	batch->npfns += npfns;
-	return true;
+	return !npfns || add_run(batch, pfn, npfns);
 }
 
 /*
@@ -131,7 +135,8 @@ static __always_inline bool is_nth_page(const struct page *page,
  * Four at a time: one loop condition for four pages, and addresses that differ
  * by constants, which the compiler folds into the comparisons.
  */
-static size_t count_consecutive(struct page *const *pages, size_t npages)
+static __always_inline size_t count_consecutive(struct page *const *pages,
+						size_t npages)
 {
 	const struct page *first = pages[0];
 	size_t n = 1;
@@ -157,20 +162,19 @@ static size_t count_consecutive(struct page *const *pages, size_t npages)
  * @pages: the pages, as pinning returned them
  * @npages: number of pages
  *
- * Return: how many were appended, fewer than @npages if the batch is full.
+ * Return: how many were appended; fewer than @npages if the batch is full, and
+ *	never more than PFN_RUN_MAX_PFNS.
  */
 size_t pfn_batch_add_pages(struct pfn_batch *batch, struct page **pages,
 			   size_t npages)
 {
-	size_t done = 0;
+	size_t done, n;
 
-	while (done < npages) {
-		size_t n = min(npages - done, PFN_RUN_MAX_PFNS);
-
-		n = count_consecutive(pages + done, n);
-		if (!pfn_batch_add(batch, page_to_pfn(pages[done]), n))
+	npages = min(npages, PFN_RUN_MAX_PFNS);
+	for (done = 0; done < npages; done += n) {
+		n = count_consecutive(pages + done, npages - done);
+		if (!add_run(batch, page_to_pfn(pages[done]), n))
 			break;
-		done += n;
 	}
 	return done;
 }
