@@ -559,6 +559,28 @@ static void long_bitmap_with_a_hole_loses_only_the_hole(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, run_record(f, f->iova, 1), 0);
 }
 
+/* An error belongs to the reading it happened in. */
+static void error_is_forgotten_by_the_next_reading(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct record record = { .length = SIZE_MAX };
+	struct records records = { .f = f, .n = 1, .list = &record };
+	struct iova_bitmap *bitmap;
+	size_t bytes;
+
+	make_long_bitmap(test, &bytes);
+	KUNIT_ASSERT_TRUE(test, unmap_page(f, 300));
+	bitmap = make_bitmap(f);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bitmap);
+	KUNIT_EXPECT_EQ(test, -EFAULT,
+			iova_bitmap_for_each(bitmap, &records, set_records));
+	record.iova = f->iova;
+	record.length = 1;
+	KUNIT_EXPECT_EQ(test, 0,
+			iova_bitmap_for_each(bitmap, &records, set_records));
+	free_bitmap(bitmap);
+}
+
 static void free_of_nothing_is_harmless(struct kunit *test)
 {
 	iova_bitmap_free(NULL);
@@ -646,6 +668,7 @@ static struct kunit_case iova_bitmap_cases[] = {
 	KUNIT_CASE(long_bitmap_takes_records_in_any_order),
 	KUNIT_CASE(long_bitmap_takes_one_record_for_all),
 	KUNIT_CASE(long_bitmap_with_a_hole_loses_only_the_hole),
+	KUNIT_CASE(error_is_forgotten_by_the_next_reading),
 	KUNIT_CASE(free_of_nothing_is_harmless),
 	KUNIT_CASE(pages_are_pinned_while_the_driver_is_called),
 	{}

@@ -219,6 +219,26 @@ static void reserve_without_memory_stays(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, measure_capacity(f), PFN_BATCH_INLINE_RUNS);
 }
 
+/* Room is for runs, wherever they are; a run that prolongs needs none. */
+static void room_is_what_can_still_be_added(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	unsigned int room;
+
+	pfn_batch_reserve(&f->batch, 20, SIZE_MAX);
+	for (room = 20; room; room--) {
+		KUNIT_EXPECT_EQ(test, pfn_batch_room(&f->batch), room);
+		KUNIT_EXPECT_TRUE(test, pfn_batch_add(&f->batch, 3 * room, 1));
+		KUNIT_EXPECT_TRUE(test, pfn_batch_add(&f->batch, 3 * room + 1, 1));
+	}
+	KUNIT_EXPECT_EQ(test, pfn_batch_room(&f->batch), 0);
+	/* Skipping some gives back nothing, skipping all gives back all. */
+	pfn_batch_skip_front(&f->batch, 39);
+	KUNIT_EXPECT_EQ(test, pfn_batch_room(&f->batch), 0);
+	pfn_batch_skip_front(&f->batch, 1);
+	KUNIT_EXPECT_EQ(test, pfn_batch_room(&f->batch), 20);
+}
+
 static void clear_keeps_the_array(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -458,6 +478,7 @@ static struct kunit_case pfn_batch_cases[] = {
 	KUNIT_CASE(reserve_keeps_its_limit),
 	KUNIT_CASE(reserve_never_shrinks_without_a_limit),
 	KUNIT_CASE(reserve_without_memory_stays),
+	KUNIT_CASE(room_is_what_can_still_be_added),
 	KUNIT_CASE(clear_keeps_the_array),
 	KUNIT_CASE(add_pages_finds_every_break),
 	KUNIT_CASE(add_pages_sees_any_order),
