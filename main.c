@@ -14,6 +14,7 @@
 #include <linux/fs.h>
 #include <linux/iommufd.h>
 #include <linux/miscdevice.h>
+#include <linux/mmap_lock.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
