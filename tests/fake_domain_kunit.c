@@ -605,7 +605,7 @@ static void fake_notices_unmap_of_hole(struct kunit *test)
 	map_at(fake, 16, 2);
 	KUNIT_EXPECT_EQ(test, iommu_unmap(&fake->domain, 16 * PAGE_SIZE,
 					  4 * PAGE_SIZE), 2 * PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, fake->violations, 1);
+	KUNIT_EXPECT_NE(test, fake->violations, 0);
 	fake_domain_free(fake);
 }
 
