@@ -268,39 +268,43 @@ int iopt_map_begin(struct io_pagetable *iopt, struct iopt_map_request *request,
 	return rc;
 }
 
-/* The area at an IOVA of a source that a copy can be made of, or NULL. */
-static struct iopt_area *iopt_copy_source(struct io_pagetable *iopt,
-					  unsigned long iova)
+/*
+ * Go to the area at an IOVA, from the one in front of it or from NULL.
+ *
+ * Return: the area, or an ERR_PTR: -ENOENT if there is none, or user space
+ * cannot know of it yet; -EINVAL if it is about to go.
+ */
+static struct iopt_area *iopt_copy_step(struct io_pagetable *source,
+					struct iopt_area *area,
+					unsigned long iova)
 {
-	struct iopt_area *area = iopt_area_from(iopt, iova);
+	lockdep_assert_held(&source->iova_rwsem);
 
-	lockdep_assert_held(&iopt->iova_rwsem);
-
+	area = area ? iopt_area_next(area) : iopt_area_from(source, iova);
 	if (!area || area->slice.iova.first_iova > iova ||
 	    area->state == IOPT_AREA_MAPPING)
-		return NULL;
+		return ERR_PTR(-ENOENT);
+	if (area->state != IOPT_AREA_LIVE)
+		return ERR_PTR(-EINVAL);
 	return area;
 }
 
-/* Return: areas between two IOVAs, or -errno if there is a hole. */
-static ssize_t iopt_copy_count(struct io_pagetable *iopt,
+/* Return: areas between two IOVAs, or -errno as iopt_copy_step(). */
+static ssize_t iopt_copy_count(struct io_pagetable *source,
 			       unsigned long first_iova,
 			       unsigned long last_iova)
 {
+	struct iopt_area *area = NULL;
 	ssize_t nr_areas = 0;
 
-	for (;;) {
-		struct iopt_area *area = iopt_copy_source(iopt, first_iova);
-
-		if (!area)
-			return -ENOENT;
-		if (area->state != IOPT_AREA_LIVE)
-			return -EINVAL;
-		nr_areas++;
-		if (area->slice.iova.last_iova >= last_iova)
-			return nr_areas;
+	do {
+		area = iopt_copy_step(source, area, first_iova);
+		if (IS_ERR(area))
+			return PTR_ERR(area);
 		first_iova = area->slice.iova.last_iova + 1;
-	}
+		nr_areas++;
+	} while (area->slice.iova.last_iova < last_iova);
+	return nr_areas;
 }
 
 /* Make an area of its own of what lies between two IOVAs of another. */
@@ -338,6 +342,7 @@ static struct iopt_area *iopt_copy_area(struct iopt_area *source,
 int iopt_copy_begin(struct io_pagetable *source, unsigned long first_iova,
 		    unsigned long last_iova, struct iopt_copy *out_copy)
 {
+	struct iopt_area *from = NULL;
 	struct iopt_copy copy = {};
 	ssize_t nr_areas;
 
@@ -352,10 +357,11 @@ int iopt_copy_begin(struct io_pagetable *source, unsigned long first_iova,
 		return -ENOMEM;
 
 	while (copy.nr_areas != nr_areas) {
-		struct iopt_area *from = iopt_copy_source(source, first_iova);
-		unsigned long last = min(last_iova, from->slice.iova.last_iova);
 		struct iopt_area *area;
+		unsigned long last;
 
+		from = iopt_copy_step(source, from, first_iova);
+		last = min(last_iova, from->slice.iova.last_iova);
 		area = iopt_copy_area(from, first_iova, last);
 		if (!area) {
 			iopt_copy_end(&copy);

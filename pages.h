@@ -101,7 +101,7 @@ struct iopt_pages {
 	spinlock_t lock; /* leaf: busy, slices, records */
 	u8 account_mode;
 	bool writable;
-	u32 record_seq;
+	u64 record_seq;
 	unsigned long npages;
 	unsigned long npinned;
 	unsigned long uptr;
@@ -207,6 +207,16 @@ struct iopt_slice {
 };
 
 /**
+ * enum iopt_cover_reason - why it matters whether another slice covers a page
+ * @IOPT_COVER_TO_SHARE: to show the page it has pinned as well
+ * @IOPT_COVER_TO_KEEP: not to unpin a page that it shows
+ */
+enum iopt_cover_reason {
+	IOPT_COVER_TO_SHARE,
+	IOPT_COVER_TO_KEEP,
+};
+
+/**
  * iopt_slice_in_domain() - does this member map the filled pages of a slice?
  * @slice: the slice
  * @member: a member of its set, or one that is on its way in or out
@@ -268,12 +278,11 @@ void iopt_pages_insert_record(struct iopt_pages *pages,
 void iopt_pages_drop_records(struct iopt_pages *pages,
 			     unsigned long first_index,
 			     unsigned long last_index);
-struct iopt_slice *iopt_pages_cover(struct iopt_pages *pages,
-				    const struct iopt_slice *self,
+struct iopt_slice *iopt_pages_cover(const struct iopt_slice *self,
+				    enum iopt_cover_reason why,
 				    unsigned long first_index,
 				    unsigned long *last_index);
-unsigned long iopt_pages_count_uncovered(struct iopt_pages *pages,
-					 const struct iopt_slice *self,
+unsigned long iopt_pages_count_uncovered(const struct iopt_slice *self,
 					 unsigned long first_index,
 					 unsigned long last_index);
 unsigned long iopt_slice_read(struct iopt_slice *slice,

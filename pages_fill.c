@@ -18,7 +18,7 @@
  * memory (I4): a batch that cannot be enlarged is a short batch.
  */
 #include <linux/iommu.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 
 #include "domain_io.h"
 #include "pages.h"
@@ -126,7 +126,7 @@ static int iopt_fill_charge(struct iopt_fill *fill, unsigned long first_index)
 	unsigned long npages;
 	int rc;
 
-	npages = iopt_pages_count_uncovered(slice->pages, slice, first_index,
+	npages = iopt_pages_count_uncovered(slice, first_index,
 					    slice->span.last);
 	if (fill->charged_pages >= npages)
 		return 0;
@@ -146,11 +146,13 @@ static int iopt_fill_gather(struct iopt_fill *fill)
 	long pinned;
 	int rc;
 
+	if (fatal_signal_pending(current))
+		return -EINTR;
 	npages = iopt_slice_bound(slice, fill->first_page,
 				  iopt_slice_npages(slice) - fill->first_page);
 	last_index = first_index + npages - 1;
-	fill->shared = iopt_pages_cover(slice->pages, slice, first_index,
-					&last_index);
+	fill->shared = iopt_pages_cover(slice, IOPT_COVER_TO_SHARE,
+					first_index, &last_index);
 	fill->npages = last_index - first_index + 1;
 	if (fill->shared)
 		return 0;
@@ -171,28 +173,47 @@ static void iopt_fill_drop(struct iopt_fill *fill)
 	pfn_batch_clear(&fill->pin.batch);
 }
 
-/*
- * In the section: is what others have pinned still what we took it for? If so
- * and it is theirs, get their PFNs.
- */
-static bool iopt_fill_is_current(struct iopt_fill *fill)
+/* Get the PFNs of what another slice has pinned, if it still has. */
+static int iopt_fill_share(struct iopt_fill *fill)
 {
 	struct iopt_slice *slice = fill->slice;
 	unsigned long first_index = slice->span.start + fill->first_page;
-	unsigned long last_index = first_index - 1;
+	unsigned long last_index = first_index + fill->npages - 1;
 	struct iopt_slice *other;
 
-	last_index += fill->shared ? fill->npages : fill->pin.batch.npfns;
-	if (!fill->shared) {
-		unsigned long last = last_index;
+	other = iopt_pages_cover(slice, IOPT_COVER_TO_SHARE, first_index,
+				 &last_index);
+	if (!other)
+		return 0;
+	if (!iopt_slice_read(other, first_index - other->span.start,
+			     last_index - first_index + 1, &fill->pin.batch))
+		return -EIO;
+	return 1;
+}
 
-		return !iopt_pages_cover(slice->pages, slice, first_index,
-					 &last) && last == last_index;
-	}
-	other = iopt_pages_cover(slice->pages, slice, first_index, &last_index);
-	return other && iopt_slice_read(other, first_index - other->span.start,
-					last_index - first_index + 1,
-					&fill->pin.batch);
+/*
+ * In the section: is what others have pinned still what we took it for? If so
+ * and it is theirs, get their PFNs.
+ *
+ * Return: 1; 0 to try again; -EIO if a driver does not know what it maps.
+ */
+static int iopt_fill_is_current(struct iopt_fill *fill)
+{
+	struct iopt_slice *slice = fill->slice;
+	unsigned long first_index = slice->span.start + fill->first_page;
+	unsigned long npages = fill->pin.batch.npfns;
+	unsigned long last_index = first_index + npages - 1;
+
+	if (fill->first_page != slice->filled_pages)
+		return 0;
+	if (fill->shared)
+		return iopt_fill_share(fill);
+	/* Others may have come and gone since, and were not charged for. */
+	if (fill->charged_pages < npages)
+		return 0;
+	return !iopt_pages_cover(slice, IOPT_COVER_TO_SHARE, first_index,
+				 &last_index) &&
+	       last_index == first_index + npages - 1;
 }
 
 /* Map the batch in every member, or in none. */
@@ -267,27 +288,27 @@ static int iopt_fill_commit(struct iopt_fill *fill, int gather_rc)
 		return 0;
 	if (gather_rc)
 		return gather_rc;
-	if (fill->first_page != slice->filled_pages ||
-	    !iopt_fill_is_current(fill))
-		return 1;
+	rc = iopt_fill_is_current(fill);
+	if (rc <= 0)
+		return rc ?: 1;
 
 	rc = iopt_fill_prepare(fill, &record);
 	if (rc)
 		return rc;
 	rc = iopt_fill_map(fill);
-	if (rc) {
+	if (rc && rc != -ENOTRECOVERABLE) {
 		pfn_record_free(record);
-		if (rc != -ENOTRECOVERABLE)
-			return rc;
-		iopt_fill_keep(fill);
-		return iopt_slice_quarantine(slice);
+		return rc;
 	}
 
+	/* What a driver failed to take back is shown, too: nobody unpins it. */
 	if (!slice->filled_pages)
 		iopt_slice_cover(slice);
 	iopt_pages_insert_record(slice->pages, record);
 	slice->filled_pages += fill->pin.batch.npfns;
 	iopt_fill_keep(fill);
+	if (rc)
+		return iopt_slice_quarantine(slice);
 	return slice->filled_pages != iopt_slice_npages(slice);
 }
 
@@ -325,6 +346,7 @@ int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
 		fill.first_page = slice->filled_pages;
 		iopt_pages_unlock_range(pages, &busy);
 		iopt_fill_drop(&fill);
+		cond_resched();
 	} while (rc > 0);
 
 	iopt_pin_destroy(&fill.pin);
@@ -364,7 +386,7 @@ static unsigned long iopt_unfill_unpin(struct iopt_slice *slice,
 		unsigned long npages;
 		bool covered;
 
-		covered = iopt_pages_cover(slice->pages, slice, index,
+		covered = iopt_pages_cover(slice, IOPT_COVER_TO_KEEP, index,
 					   &last_index);
 		npages = last_index - index + 1;
 		if (covered) {

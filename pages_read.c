@@ -192,7 +192,7 @@ void iopt_pages_drop_records(struct iopt_pages *pages,
 static bool iopt_record_is_newer(const struct pfn_record *record,
 				 const struct pfn_record *other)
 {
-	return !other || (s32)(record->seq - other->seq) > 0;
+	return !other || record->seq > other->seq;
 }
 
 /*
@@ -256,10 +256,29 @@ static unsigned long iopt_slice_read_tier(struct iopt_slice *slice,
 	return domain_io_read(slice->storage->domain, &span, batch);
 }
 
+/*
+ * The first page from @first_index on that @slice keeps pinned, for somebody who
+ * asks as @why; past @last_index if there is none.
+ */
+static unsigned long iopt_slice_covers_from(const struct iopt_slice *slice,
+					    enum iopt_cover_reason why,
+					    unsigned long first_index)
+{
+	unsigned long end_index = slice->span.start +
+				  READ_ONCE(slice->filled_pages);
+
+	if (end_index <= first_index)
+		return ULONG_MAX;
+	if (why == IOPT_COVER_TO_SHARE && READ_ONCE(slice->quarantined))
+		return ULONG_MAX;
+	return max(slice->span.start, first_index);
+}
+
 /**
  * iopt_pages_cover() - does another slice keep a page pinned?
- * @pages: the pages
  * @self: the slice that asks; does not count
+ * @why: what for. A slice in quarantine may show a page and may not, so nothing
+ *	of it can be shared and nothing of it may be unpinned
  * @first_index: index of the page
  * @last_index: the last index of interest, at least @first_index; lowered to
  *	the last one for which the answer is the same
@@ -267,35 +286,38 @@ static unsigned long iopt_slice_read_tier(struct iopt_slice *slice,
  * Context: a section over the indexes; without one the answer is a guess.
  * Return: a slice that covers all of them, or NULL if none covers any.
  */
-struct iopt_slice *iopt_pages_cover(struct iopt_pages *pages,
-				    const struct iopt_slice *self,
+struct iopt_slice *iopt_pages_cover(const struct iopt_slice *self,
+				    enum iopt_cover_reason why,
 				    unsigned long first_index,
 				    unsigned long *last_index)
 {
-	struct interval_tree_node *span;
+	struct iopt_pages *pages = self->pages;
 	struct iopt_slice *found = NULL;
+	struct interval_tree_node *span;
 
 	if (RB_EMPTY_ROOT(&pages->slices.rb_root))
 		return NULL;
 	spin_lock(&pages->lock);
 	for (span = interval_tree_iter_first(&pages->slices, first_index,
 					     *last_index);
-	     span; span = interval_tree_iter_next(span, first_index,
-						  *last_index)) {
+	     span && !found;
+	     span = interval_tree_iter_next(span, first_index, *last_index)) {
 		struct iopt_slice *slice =
 			container_of(span, struct iopt_slice, span);
-		unsigned long end_index = span->start +
-					  READ_ONCE(slice->filled_pages);
+		unsigned long index;
 
-		if (slice == self || end_index <= first_index)
+		if (slice == self)
 			continue;
-		if (span->start > first_index) {
-			*last_index = span->start - 1;
-		} else {
-			*last_index = min(*last_index, end_index - 1);
-			found = slice;
+		index = iopt_slice_covers_from(slice, why, first_index);
+		if (index > *last_index)
+			continue;
+		if (index > first_index) {
+			*last_index = index - 1;
+			break;
 		}
-		break;
+		*last_index = min(*last_index, span->start +
+					       slice->filled_pages - 1);
+		found = slice;
 	}
 	spin_unlock(&pages->lock);
 	return found;
@@ -303,16 +325,14 @@ struct iopt_slice *iopt_pages_cover(struct iopt_pages *pages,
 
 /**
  * iopt_pages_count_uncovered() - how many pages nobody else keeps pinned
- * @pages: the pages
- * @self: the slice that asks; does not count
+ * @self: the slice that asks, to share; does not count
  * @first_index: first page
  * @last_index: last page, inclusive
  *
  * Context: as iopt_pages_cover().
  * Return: so many.
  */
-unsigned long iopt_pages_count_uncovered(struct iopt_pages *pages,
-					 const struct iopt_slice *self,
+unsigned long iopt_pages_count_uncovered(const struct iopt_slice *self,
 					 unsigned long first_index,
 					 unsigned long last_index)
 {
@@ -321,7 +341,8 @@ unsigned long iopt_pages_count_uncovered(struct iopt_pages *pages,
 	for (;;) {
 		unsigned long last = last_index;
 
-		if (!iopt_pages_cover(pages, self, first_index, &last))
+		if (!iopt_pages_cover(self, IOPT_COVER_TO_SHARE, first_index,
+				      &last))
 			npages += last - first_index + 1;
 		if (last == last_index)
 			return npages;

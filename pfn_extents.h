@@ -36,7 +36,7 @@ struct pfn_extent {
  */
 struct pfn_record {
 	struct interval_tree_node span;
-	u32 seq;
+	u64 seq;
 	unsigned int nr_extents;
 	struct pfn_extent extents[] __counted_by(nr_extents);
 };
