@@ -15,11 +15,12 @@ mount_all() {
 
 # load_modules [OPTION...]: the options are for iommufd
 load_modules() {
-	insmod /lib/iommufd/irqbypass.ko &&
-	insmod /lib/iommufd/iommufd.ko "$@" &&
-	insmod /lib/iommufd/vfio.ko &&
-	insmod /lib/iommufd/vfio-pci-core.ko &&
-	insmod /lib/iommufd/vfio-pci.ko
+	while read -r module; do
+		case $module in
+		iommufd.ko) insmod "/lib/iommufd/$module" "$@" ;;
+		*)	    insmod "/lib/iommufd/$module" ;;
+		esac
+	done </lib/iommufd/load-order
 }
 
 # find_device VENDOR DEVICE: the addresses of all such PCI devices

@@ -13,7 +13,7 @@ step "building the demo" "2 s"
 program=$("$demo/build.sh")
 disk=$("$demo/disk.sh")
 sha256=$(sha256sum <"$disk" | cut -d ' ' -f 1)
-mapfile -t files < <("$demo/guest-files.sh" "$KVER" "$MODDIR")
+mapfile -t files < <("$demo/guest-files.sh" "$KVER")
 mapfile -t machine < <("$demo/machine.sh" "$disk")
 initrd=$IOMMUFD_BUILD/demo.cpio.gz
 "$IOMMUFD_ROOT/tools/initramfs.sh" "$initrd" \
