@@ -2,19 +2,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The guest of tools/check-guest.sh. The kernel passes in the environment:
 #   demo_sha256=	of the disk
-#   guest_tests=	programs to run, separated by commas; all if empty
-#   guest_only=		names of tests, as the programs take them
+#   guest_tests=	programs to run, separated by commas
+#   guest_only=	names of tests, as the programs take them
 PATH=/bin:/sbin:/usr/bin:/usr/sbin
 . /lib/guest-setup.sh
 
 mount_all
-load_modules $guest_modargs
+load_modules
 bind_devices
 ip link set lo up
 # Faults are provoked, and read from the log.
 dmesg -n 1
 export nvme demo_sha256
-for program in $(echo "${guest_tests:-$(cat /tests/order)}" | tr ',' ' '); do
+for program in $(echo "$guest_tests" | tr ',' ' '); do
 	# shellcheck disable=SC2086 # one argument for each name
 	"/tests/$program" $(echo "$guest_only" | tr ',' ' ')
 done
