@@ -73,7 +73,11 @@ struct map_fixture *map_fixture_make(struct kunit *test, unsigned long npages,
 				     unsigned long block_pages);
 void map_fixture_end(struct map_fixture *f);
 
-int map_request(struct map_fixture *f, struct iopt_map_request *request);
+int map_request(struct io_pagetable *iopt, struct iopt_map_request *request);
+int copy_request(struct io_pagetable *from, unsigned long first_iova,
+		 struct io_pagetable *to, struct iopt_map_request *request);
+int copy_pages_at(struct map_fixture *f, unsigned long from_iova,
+		  unsigned long npages, unsigned long iova);
 int map_pages_at(struct map_fixture *f, unsigned long first_page,
 		 unsigned long npages, unsigned long iova);
 int unmap_at(struct map_fixture *f, unsigned long iova, unsigned long npages);

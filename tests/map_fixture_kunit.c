@@ -55,22 +55,76 @@ void map_fixture_end(struct map_fixture *f)
 	iopt_destroy(&f->iopt);
 }
 
+static int map_settle(struct iopt_pending *pending, int rc)
+{
+	if (pending->iopt && rc)
+		iopt_pending_abort(pending);
+	else if (pending->iopt)
+		iopt_pending_commit(pending);
+	return rc;
+}
+
 /**
  * map_request() - map and commit
- * @f: the fixture
+ * @iopt: the map
  * @request: what and where
  *
  * Return: as iopt_map_begin().
  */
-int map_request(struct map_fixture *f, struct iopt_map_request *request)
+int map_request(struct io_pagetable *iopt, struct iopt_map_request *request)
 {
-	struct iopt_area *area;
+	struct iopt_pending pending = {};
 	int rc;
 
-	rc = iopt_map_begin(&f->iopt, request, &area);
-	if (!rc)
-		iopt_map_commit(area);
-	return rc;
+	rc = iopt_map_begin(iopt, request, &pending);
+	return map_settle(&pending, rc);
+}
+
+/**
+ * copy_request() - copy and commit
+ * @from: the map that is copied from
+ * @first_iova: first IOVA there; the length is that of the request
+ * @to: the map that is copied to, may be the same
+ * @request: where
+ *
+ * Return: as iopt_copy_begin() and iopt_copy_place().
+ */
+int copy_request(struct io_pagetable *from, unsigned long first_iova,
+		 struct io_pagetable *to, struct iopt_map_request *request)
+{
+	struct iopt_pending pending = {};
+	struct iopt_copy copy;
+	int rc;
+
+	rc = iopt_copy_begin(from, first_iova,
+			     first_iova + (request->length - 1), &copy);
+	if (rc)
+		return rc;
+	rc = iopt_copy_place(to, &copy, request, &pending);
+	iopt_copy_end(&copy);
+	return map_settle(&pending, rc);
+}
+
+/**
+ * copy_pages_at() - copy pages within the map to a fixed IOVA
+ * @f: the fixture
+ * @from_iova: what is copied
+ * @npages: how many
+ * @iova: where to
+ *
+ * Return: as copy_request().
+ */
+int copy_pages_at(struct map_fixture *f, unsigned long from_iova,
+		  unsigned long npages, unsigned long iova)
+{
+	struct iopt_map_request request = {
+		.length = npages * PAGE_SIZE,
+		.iova = iova,
+		.iommu_prot = TEST_PROT,
+		.fixed_iova = true,
+	};
+
+	return copy_request(&f->iopt, from_iova, &f->iopt, &request);
 }
 
 /**
@@ -94,7 +148,7 @@ int map_pages_at(struct map_fixture *f, unsigned long first_page,
 		.fixed_iova = true,
 	};
 
-	return map_request(f, &request);
+	return map_request(&f->iopt, &request);
 }
 
 /**

@@ -41,8 +41,8 @@ static void map_without_domain_looks_at_no_memory(struct kunit *test)
 		.fixed_iova = true,
 	};
 
-	KUNIT_EXPECT_EQ(test, map_request(f, &request), 0);
-	KUNIT_EXPECT_EQ(test, map_request(f, &request), -EEXIST);
+	KUNIT_EXPECT_EQ(test, map_request(&f->iopt, &request), 0);
+	KUNIT_EXPECT_EQ(test, map_request(&f->iopt, &request), -EEXIST);
 	map_fixture_end(f);
 }
 
@@ -58,7 +58,7 @@ static int try_fixed(struct map_fixture *f, unsigned long uptr,
 		.fixed_iova = true,
 	};
 
-	return map_request(f, &request);
+	return map_request(&f->iopt, &request);
 }
 
 /* Each request is wrong in all the ways that come later in the order, too. */
@@ -106,7 +106,7 @@ static unsigned long map_anywhere(struct map_fixture *f, unsigned long uptr,
 		.iommu_prot = IOMMU_READ,
 	};
 
-	KUNIT_EXPECT_EQ(f->test, map_request(f, &request), 0);
+	KUNIT_EXPECT_EQ(f->test, map_request(&f->iopt, &request), 0);
 	return request.iova;
 }
 
@@ -136,9 +136,9 @@ static void automatic_iova_avoids_reserved(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, iopt_reserve(&f->iopt, 0, SZ_1M - 1, f), 0);
 	KUNIT_ASSERT_EQ(test, iopt_reserve(&f->iopt, SZ_1M + 8 * PAGE_SIZE,
 					   ULONG_MAX, f), 0);
-	KUNIT_EXPECT_EQ(test, map_request(f, &request), 0);
+	KUNIT_EXPECT_EQ(test, map_request(&f->iopt, &request), 0);
 	KUNIT_EXPECT_EQ(test, request.iova, SZ_1M);
-	KUNIT_EXPECT_EQ(test, map_request(f, &request), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, map_request(&f->iopt, &request), -ENOSPC);
 	iopt_unreserve(&f->iopt, f);
 	map_fixture_end(f);
 }
@@ -153,15 +153,15 @@ static void abort_leaves_nothing(struct kunit *test)
 		.iommu_prot = TEST_PROT,
 		.account_mode = IOPT_ACCOUNT_USER,
 	};
-	struct iopt_area *area;
+	struct iopt_pending pending = {};
 
-	KUNIT_ASSERT_EQ(test, iopt_map_begin(&f->iopt, &request, &area), 0);
+	KUNIT_ASSERT_EQ(test, iopt_map_begin(&f->iopt, &request, &pending), 0);
 	expect_mapped(f, domain, 0, 16, request.iova);
 	expect_pins(f, 0, 16, 1);
 	expect_charge(f, 16);
 	KUNIT_EXPECT_EQ(test, f->iopt.mapped_bytes, 0);
 	KUNIT_EXPECT_EQ(test, unmap_at(f, request.iova, 16), -EBUSY);
-	iopt_map_abort(area);
+	iopt_pending_abort(&pending);
 	KUNIT_EXPECT_EQ(test, domain->fake->mapped_bytes, 0);
 	KUNIT_EXPECT_TRUE(test, iova_map_is_empty(&f->iopt.areas));
 	expect_pins(f, 0, 16, 0);
