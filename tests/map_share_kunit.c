@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pages shared by several areas: pinned once, as long as the last one needs
+ * them, and never because of what a driver did not let go of.
+ */
+#include <kunit/test.h>
+#include <linux/mm.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+
+#include "map_fixture.h"
+
+#define TEST_IOVA SZ_1M
+#define COPY_IOVA SZ_4M
+#define TEST_PAGES 64
+
+static const unsigned long layouts[] = { TEST_PAGES, 24, 1 };
+
+static void copies_share_one_pin(struct kunit *test)
+{
+	unsigned int layout;
+
+	for (layout = 0; layout < ARRAY_SIZE(layouts); layout++) {
+		struct map_fixture *f = map_fixture_make(test, TEST_PAGES,
+							 layouts[layout]);
+		struct map_domain *domain = map_domain_add(f, FAKE_VTD);
+
+		KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, 40, TEST_IOVA), 0);
+		KUNIT_ASSERT_EQ(test, copy_pages_at(f, TEST_IOVA + SZ_64K, 24,
+						    COPY_IOVA), 0);
+		expect_pins(f, 0, 40, 1);
+		expect_charge(f, 40);
+		expect_mapped(f, domain, 16, 24, COPY_IOVA);
+		KUNIT_ASSERT_EQ(test, unmap_at(f, TEST_IOVA, 40), 0);
+		expect_pins(f, 0, 16, 0);
+		expect_pins(f, 16, 24, 1);
+		expect_charge(f, 24);
+
+		/* What was given up is pinned anew for a copy of it. */
+		KUNIT_ASSERT_EQ(test, copy_pages_at(f, COPY_IOVA + SZ_64K, 4,
+						    TEST_IOVA), 0);
+		expect_mapped(f, domain, 32, 4, TEST_IOVA);
+		expect_pins(f, 32, 4, 1);
+		KUNIT_ASSERT_EQ(test, unmap_at(f, COPY_IOVA, 24), 0);
+		expect_charge(f, 4);
+		fake_domain_check(domain->fake);
+		map_domain_remove(f, domain);
+		map_fixture_end(f);
+	}
+}
+
+static void copy_over_several_areas(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, TEST_PAGES, 3);
+	struct map_domain *domain = map_domain_add(f, FAKE_AMD);
+	unsigned long page;
+
+	for (page = 0; page < TEST_PAGES; page += 16)
+		KUNIT_ASSERT_EQ(test, map_pages_at(f, page, 16, TEST_IOVA +
+						   page * PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, copy_pages_at(f, TEST_IOVA + PAGE_SIZE,
+					    TEST_PAGES, COPY_IOVA), -ENOENT);
+	KUNIT_EXPECT_EQ(test, copy_pages_at(f, TEST_IOVA + 8 * PAGE_SIZE, 48,
+					    TEST_IOVA), -EEXIST);
+	KUNIT_EXPECT_EQ(test, copy_pages_at(f, TEST_IOVA + 8 * PAGE_SIZE, 48,
+					    COPY_IOVA), 0);
+	expect_mapped(f, domain, 8, 48, COPY_IOVA);
+	expect_charge(f, TEST_PAGES);
+	/* One new area per old one, and each can go alone. */
+	KUNIT_EXPECT_EQ(test, f->iopt.nr_areas, 8);
+	KUNIT_EXPECT_EQ(test, unmap_at(f, COPY_IOVA + 8 * PAGE_SIZE, 16), 0);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
+static void copy_cannot_gain_write_access(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, TEST_PAGES, 3);
+	struct iopt_map_request request = {
+		.uptr = f->memory->uptr,
+		.length = 4 * PAGE_SIZE,
+		.iova = TEST_IOVA,
+		.iommu_prot = IOMMU_READ,
+		.account_mode = IOPT_ACCOUNT_USER,
+		.fixed_iova = true,
+	};
+
+	KUNIT_ASSERT_EQ(test, map_request(&f->iopt, &request), 0);
+	KUNIT_EXPECT_EQ(test, copy_pages_at(f, TEST_IOVA, 4, COPY_IOVA),
+			-EPERM);
+	request.iova = COPY_IOVA;
+	KUNIT_EXPECT_EQ(test, copy_request(&f->iopt, TEST_IOVA, &f->iopt,
+					   &request), 0);
+	map_fixture_end(f);
+}
+
+static struct io_pagetable *make_other_map(struct kunit *test)
+{
+	struct io_pagetable *iopt = kunit_kzalloc(test, sizeof(*iopt),
+						  GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, iopt);
+	iopt_init(iopt);
+	return iopt;
+}
+
+static int copy_to_other_map(struct map_fixture *f, struct io_pagetable *other,
+			     unsigned long iova)
+{
+	struct iopt_map_request request = {
+		.length = TEST_PAGES * PAGE_SIZE,
+		.iova = COPY_IOVA,
+		.iommu_prot = TEST_PROT,
+		.fixed_iova = true,
+	};
+
+	return copy_request(&f->iopt, iova, other, &request);
+}
+
+static struct iopt_pages *pages_at(struct map_fixture *f,
+				   struct io_pagetable *iopt,
+				   unsigned long iova)
+{
+	struct iopt_area *area;
+
+	scoped_guard(rwsem_read, &iopt->iova_rwsem)
+		area = iopt_area_from(iopt, iova);
+	KUNIT_ASSERT_NOT_NULL(f->test, area);
+	return area->slice.pages;
+}
+
+/* The area that was given up is not the first one of @pages. */
+static void free_given_up(struct map_fixture *f, struct iopt_pages *pages)
+{
+	unsigned long i;
+
+	for (i = 0; i < TEST_PAGES; i++) {
+		while (user_memory_pins(f->memory, i))
+			unpin_user_page(f->memory->pages[i]);
+	}
+	pages->ops->uncharge(pages, pages->npinned);
+	pages->ops->release(pages);
+}
+
+static void abandon(struct io_pagetable *iopt, struct map_domain *domain)
+{
+	iopt_domain_remove(iopt, &domain->member);
+	fake_domain_abandon(domain->fake);
+	kfree_rcu(domain, member.rcu);
+}
+
+/*
+ * What is in quarantine is no source of pinned pages: some of it was unpinned
+ * before the driver refused, and the domain that knew it may be gone.
+ */
+static void nothing_is_taken_from_quarantine(struct kunit *test)
+{
+	unsigned long iova = SZ_1G - 32 * PAGE_SIZE;
+	unsigned int layout;
+
+	for (layout = 0; layout < ARRAY_SIZE(layouts); layout++) {
+		struct map_fixture *f = map_fixture_make(test, TEST_PAGES,
+							 layouts[layout]);
+		struct io_pagetable *other = make_other_map(test);
+		struct map_domain *first = map_domain_add(f, FAKE_ARM);
+		struct map_domain *second = map_domain_make(f, FAKE_VIRTIO);
+		unsigned long unmapped_bytes;
+		struct iopt_pages *pages;
+
+		KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, TEST_PAGES, iova), 0);
+		KUNIT_ASSERT_EQ(test, copy_to_other_map(f, other, iova), 0);
+		pages = pages_at(f, other, COPY_IOVA);
+		/* One call for what lies below the gigabyte: that one works. */
+		first->fake->fail_unmap = 2;
+		KUNIT_EXPECT_EQ(test, iopt_unmap_all(&f->iopt, &unmapped_bytes),
+				-ENOTRECOVERABLE);
+		expect_pins(f, 0, 32, 0);
+		expect_pins(f, 32, 32, 1);
+		abandon(&f->iopt, first);
+
+		KUNIT_EXPECT_EQ(test, iopt_domain_add(other, &second->member),
+				0);
+		expect_mapped(f, second, 0, TEST_PAGES, COPY_IOVA);
+		fake_domain_check(second->fake);
+		iopt_domain_remove(other, &second->member);
+		map_domain_free(second);
+		iopt_destroy(other);
+		iopt_destroy(&f->iopt);
+		/* Those that refused are pinned to the end. */
+		KUNIT_EXPECT_GE(test, user_memory_pins(f->memory, 40), 1);
+		expect_charge(f, pages->npinned);
+		free_given_up(f, pages);
+		kfree(pages);
+		expect_charge(f, 0);
+	}
+}
+
+/* A copy that could not be undone needs its pages when the original goes. */
+static void quarantined_copy_keeps_its_pages(struct kunit *test)
+{
+	unsigned int layout;
+
+	for (layout = 0; layout < ARRAY_SIZE(layouts); layout++) {
+		struct map_fixture *f = map_fixture_make(test, TEST_PAGES,
+							 layouts[layout]);
+		struct io_pagetable *other = make_other_map(test);
+		struct map_domain *first = map_domain_add(f, FAKE_ARM);
+		struct map_domain *second = map_domain_make(f, FAKE_VTD);
+		struct iopt_pages *pages;
+		struct iopt_area *area;
+		unsigned long i;
+
+		KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, TEST_PAGES, TEST_IOVA),
+				0);
+		pages = pages_at(f, &f->iopt, TEST_IOVA);
+		KUNIT_ASSERT_EQ(test, iopt_domain_add(other, &second->member),
+				0);
+		second->fake->fail_map = layouts[layout] == 1 ? 3 : 1;
+		second->fake->fail_unmap = 1;
+		KUNIT_EXPECT_EQ(test, copy_to_other_map(f, other, TEST_IOVA),
+				-ENOTRECOVERABLE);
+		KUNIT_EXPECT_NE(test, second->fake->mapped_bytes, 0);
+		KUNIT_EXPECT_EQ(test, unmap_at(f, TEST_IOVA, TEST_PAGES), 0);
+		for (i = 0; i < TEST_PAGES; i++) {
+			if (fake_domain_lookup(second->fake,
+					       COPY_IOVA + i * PAGE_SIZE))
+				KUNIT_EXPECT_EQ(test,
+						user_memory_pins(f->memory, i),
+						1);
+		}
+		area = container_of(iova_map_find_from(&other->areas, 0),
+				    struct iopt_area, slice.iova);
+		abandon(other, second);
+		map_domain_remove(f, first);
+		iopt_destroy(other);
+		iopt_destroy(&f->iopt);
+		expect_charge(f, pages->npinned);
+		free_given_up(f, pages);
+		expect_charge(f, 0);
+		kfree(area);
+		kfree(pages);
+	}
+}
+
+static struct kunit_case map_share_cases[] = {
+	KUNIT_CASE(copies_share_one_pin),
+	KUNIT_CASE(copy_over_several_areas),
+	KUNIT_CASE(copy_cannot_gain_write_access),
+	KUNIT_CASE(nothing_is_taken_from_quarantine),
+	KUNIT_CASE(quarantined_copy_keeps_its_pages),
+	{}
+};
+
+static struct kunit_suite map_share_suite = {
+	.name = "iommufd_map_share",
+	.test_cases = map_share_cases,
+};
+kunit_test_suite(map_share_suite);
