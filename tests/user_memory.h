@@ -28,6 +28,7 @@ struct page;
  * @npages: pages
  * @parked_index: faults on this page wait until it changes
  * @bad_index: faults on this page fail
+ * @yields: faults let others run
  * @nr_parked: faults that wait
  * @wait: for @parked_index and @nr_parked
  * @pages: what is behind the addresses
@@ -39,6 +40,7 @@ struct user_memory {
 	unsigned long npages;
 	unsigned long parked_index;
 	unsigned long bad_index;
+	bool yields;
 	atomic_t nr_parked;
 	wait_queue_head_t wait;
 	struct page *pages[] __counted_by(npages);
@@ -50,6 +52,7 @@ void user_memory_park(struct user_memory *memory, unsigned long index);
 void user_memory_wait_parked(struct user_memory *memory);
 void user_memory_resume(struct user_memory *memory);
 void user_memory_break(struct user_memory *memory, unsigned long index);
+void user_memory_forget(struct user_memory *memory);
 unsigned int user_memory_pins(const struct user_memory *memory,
 			      unsigned long index);
 unsigned long user_memory_total_pins(const struct user_memory *memory);

@@ -65,6 +65,8 @@ static vm_fault_t user_memory_fault(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	if (user_memory_parks(memory, vmf->pgoff))
 		return user_memory_sleep(memory, vmf);
+	if (memory->yields)
+		yield();
 	vmf->page = memory->pages[vmf->pgoff];
 	get_page(vmf->page);
 	return 0;
@@ -226,6 +228,22 @@ void user_memory_break(struct user_memory *memory, unsigned long index)
 }
 
 /**
+ * user_memory_forget() - make all pages fault anew
+ * @memory: memory of the current mm
+ */
+void user_memory_forget(struct user_memory *memory)
+{
+	struct vm_area_struct *vma;
+
+	mmap_read_lock(current->mm);
+	vma = vma_lookup(current->mm, memory->uptr);
+	if (vma)
+		zap_page_range_single(vma, memory->uptr,
+				      memory->npages * PAGE_SIZE, NULL);
+	mmap_read_unlock(current->mm);
+}
+
+/**
  * user_memory_pins() - count the pins of a page
  * @memory: the memory
  * @index: the page
@@ -289,9 +307,23 @@ static void memory_breaks(struct kunit *test)
 			-EFAULT);
 }
 
+static void memory_faults_anew(struct kunit *test)
+{
+	struct user_memory *memory = user_memory_make(test, 4, 4);
+	struct page *pages[4];
+
+	KUNIT_ASSERT_EQ(test, pin_all(memory, pages), 4);
+	user_memory_forget(memory);
+	user_memory_break(memory, 0);
+	KUNIT_EXPECT_EQ(test, user_memory_total_pins(memory), 4);
+	unpin_user_pages(pages, 4);
+	KUNIT_EXPECT_EQ(test, pin_all(memory, pages), -EFAULT);
+}
+
 static struct kunit_case user_memory_cases[] = {
 	KUNIT_CASE(memory_counts_pins),
 	KUNIT_CASE(memory_breaks),
+	KUNIT_CASE(memory_faults_anew),
 	{}
 };
 

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Many tasks at two IOVA maps at once. Nobody can say what comes out of each
+ * call; but it must be one of the answers that call may give, the fake drivers
+ * must see no violation, and nothing may be left at the end.
+ *
+ * The drivers and the page faults yield at random, so this finds something even
+ * on one CPU without preemption.
+ */
+#include <kunit/test.h>
+#include <linux/cred.h>
+#include <linux/delay.h>
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/prandom.h>
+#include <linux/random.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/user.h>
+#include <linux/sizes.h>
+
+#include "map_fixture.h"
+
+#define RACE_MAPS 2
+#define RACE_PAGES 64
+#define RACE_SLOTS 12
+#define RACE_TASKS 9
+#define RACE_SECONDS 3
+
+/* This much of the memory is mapped all the time, at this IOVA. */
+#define STEADY_PAGES 24
+#define STEADY_IOVA SZ_1G
+
+/**
+ * struct race - several tasks at work
+ * @f: the fixture
+ * @iopts: the maps
+ * @deadline: when they end
+ * @seed: of their random numbers
+ * @slots: so few IOVAs are used that everybody meets everybody
+ * @fails: let drivers fail, too
+ * @nr_done: calls that went well, by nobody in particular
+ */
+struct race {
+	struct map_fixture *f;
+	struct io_pagetable iopts[RACE_MAPS];
+	unsigned long deadline;
+	u64 seed;
+	unsigned int slots;
+	bool fails;
+	atomic_long_t nr_done;
+};
+
+/* What a task of the race works with. */
+struct racer {
+	struct race *race;
+	struct rnd_state rnd;
+};
+
+static u32 below(struct racer *racer, u32 limit)
+{
+	return prandom_u32_state(&racer->rnd) % limit;
+}
+
+static struct io_pagetable *any_map(struct racer *racer)
+{
+	return &racer->race->iopts[below(racer, RACE_MAPS)];
+}
+
+/* Slots are half as far from each other as a map can be long. */
+static unsigned long any_iova(struct racer *racer)
+{
+	return SZ_1M + below(racer, racer->race->slots) * 8 * PAGE_SIZE;
+}
+
+/* Note how a call went. All but these answers is a failure. */
+static void judge(struct racer *racer, const char *what, int rc,
+		  const int *allowed)
+{
+	if (!rc) {
+		atomic_long_inc(&racer->race->nr_done);
+		return;
+	}
+	if (rc == -ENOMEM && racer->race->fails)
+		return;
+	for (; *allowed; allowed++) {
+		if (rc == *allowed)
+			return;
+	}
+	KUNIT_FAIL(racer->race->f->test, "%s returned %d", what, rc);
+}
+
+static void race_map(struct racer *racer)
+{
+	static const int allowed[] = { -EEXIST, 0 };
+	unsigned long first_page = below(racer, RACE_PAGES - 16);
+	struct iopt_map_request request = {
+		.uptr = racer->race->f->memory->uptr + first_page * PAGE_SIZE,
+		.length = (1 + below(racer, 16)) * PAGE_SIZE,
+		.iova = any_iova(racer),
+		.iommu_prot = TEST_PROT,
+		.account_mode = IOPT_ACCOUNT_USER,
+		.fixed_iova = below(racer, 4),
+	};
+
+	judge(racer, "map", map_request(any_map(racer), &request), allowed);
+}
+
+static void race_copy(struct racer *racer)
+{
+	static const int allowed[] = { -EEXIST, -ENOENT, -EINVAL, 0 };
+	struct iopt_map_request request = {
+		.length = (1 + below(racer, 8)) * PAGE_SIZE,
+		.iova = any_iova(racer),
+		.iommu_prot = TEST_PROT,
+		.fixed_iova = true,
+	};
+	unsigned long iova = any_iova(racer);
+
+	if (below(racer, 3) == 0)
+		iova = STEADY_IOVA + below(racer, 16) * PAGE_SIZE;
+	judge(racer, "copy", copy_request(any_map(racer), iova, any_map(racer),
+					  &request), allowed);
+}
+
+static void race_abort(struct racer *racer)
+{
+	static const int allowed[] = { -EEXIST, 0 };
+	struct iopt_map_request request = {
+		.uptr = racer->race->f->memory->uptr,
+		.length = 16 * PAGE_SIZE,
+		.iova = any_iova(racer),
+		.iommu_prot = TEST_PROT,
+		.account_mode = IOPT_ACCOUNT_USER,
+		.fixed_iova = true,
+	};
+	struct iopt_pending pending = {};
+
+	judge(racer, "map", iopt_map_begin(any_map(racer), &request, &pending),
+	      allowed);
+	yield();
+	if (pending.iopt)
+		iopt_pending_abort(&pending);
+}
+
+static void race_unmap(struct racer *racer)
+{
+	static const int allowed[] = { -ENOENT, -EBUSY, 0 };
+	unsigned long first_iova = any_iova(racer);
+	unsigned long last_iova, unmapped_bytes;
+
+	last_iova = first_iova + (8 + below(racer, 64)) * PAGE_SIZE - 1;
+	judge(racer, "unmap", iopt_unmap(any_map(racer), first_iova, last_iova,
+					 &unmapped_bytes), allowed);
+}
+
+/* Everything below the steady area, with those that are being mapped. */
+static void race_unmap_low(struct racer *racer)
+{
+	static const int allowed[] = { -ENOENT, -EBUSY, 0 };
+	unsigned long unmapped_bytes;
+
+	judge(racer, "unmap of all", iopt_unmap(any_map(racer), 0,
+						STEADY_IOVA - 1,
+						&unmapped_bytes), allowed);
+}
+
+static int race_mapper(struct map_task *task)
+{
+	struct racer racer = { .race = task->arg };
+	static void (* const ops[])(struct racer *racer) = {
+		race_map, race_map, race_map, race_copy, race_copy, race_abort,
+		race_unmap, race_unmap, race_unmap, race_unmap,
+		race_unmap_low,
+	};
+
+	prandom_seed_state(&racer.rnd, racer.race->seed + task->number);
+	while (time_before(jiffies, racer.race->deadline)) {
+		ops[below(&racer, ARRAY_SIZE(ops))](&racer);
+		cond_resched();
+	}
+	return 0;
+}
+
+static void race_attach(struct racer *racer)
+{
+	static const int allowed[] = { 0 };
+	struct map_fixture *f = racer->race->f;
+	struct io_pagetable *iopt = any_map(racer);
+	struct map_domain *domain;
+	int rc;
+
+	domain = map_domain_make(f, below(racer, FAKE_NR_PERSONALITIES));
+	if (racer->race->fails && below(racer, 2))
+		domain->fake->fail_map = 1 + below(racer, 40);
+	rc = iopt_domain_add(iopt, &domain->member);
+	judge(racer, "attach", rc, allowed);
+	if (!rc) {
+		expect_mapped(f, domain, 0, STEADY_PAGES, STEADY_IOVA);
+		if (below(racer, 2))
+			msleep(below(racer, 20));
+		iopt_domain_remove(iopt, &domain->member);
+	}
+	map_domain_free(domain);
+}
+
+static int race_attacher(struct map_task *task)
+{
+	struct racer racer = { .race = task->arg };
+
+	prandom_seed_state(&racer.rnd, racer.race->seed + task->number);
+	while (time_before(jiffies, racer.race->deadline)) {
+		race_attach(&racer);
+		cond_resched();
+	}
+	return 0;
+}
+
+static int race_forgetter(struct map_task *task)
+{
+	struct race *race = task->arg;
+
+	while (time_before(jiffies, race->deadline)) {
+		user_memory_forget(race->f->memory);
+		msleep(1);
+	}
+	return 0;
+}
+
+static struct race *race_make(struct kunit *test, unsigned long block_pages)
+{
+	struct race *race = kunit_kzalloc(test, sizeof(*race), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, race);
+	race->f = map_fixture_make(test, RACE_PAGES, block_pages);
+	race->f->yields = true;
+	race->f->memory->yields = true;
+	race->slots = RACE_SLOTS;
+	race->seed = get_random_u64();
+	for (i = 0; i < RACE_MAPS; i++)
+		iopt_init(&race->iopts[i]);
+	return race;
+}
+
+static void race_map_steady(struct race *race, struct io_pagetable *iopt)
+{
+	struct iopt_map_request request = {
+		.uptr = race->f->memory->uptr,
+		.length = STEADY_PAGES * PAGE_SIZE,
+		.iova = STEADY_IOVA,
+		.iommu_prot = TEST_PROT,
+		.account_mode = IOPT_ACCOUNT_USER,
+		.fixed_iova = true,
+	};
+
+	KUNIT_ASSERT_EQ(race->f->test, map_request(iopt, &request), 0);
+}
+
+static void race_end(struct race *race)
+{
+	unsigned int i;
+
+	for (i = 0; i < RACE_MAPS; i++) {
+		KUNIT_EXPECT_TRUE(race->f->test,
+				  xa_empty(&race->iopts[i].domains.members));
+		iopt_destroy(&race->iopts[i]);
+	}
+	map_fixture_end(race->f);
+}
+
+/* Whoever maps is charged, by the limit of its own. */
+static int race_without_limit(struct map_task *task)
+{
+	int (*fn)(struct map_task *task) = race_mapper;
+
+	task_lock(current->group_leader);
+	current->signal->rlim[RLIMIT_MEMLOCK].rlim_cur = RLIM_INFINITY;
+	task_unlock(current->group_leader);
+	if (task->number == 0)
+		fn = race_forgetter;
+	else if (task->number % 3 == 0)
+		fn = race_attacher;
+	return fn(task);
+}
+
+static void run_race(struct race *race)
+{
+	struct map_task tasks[RACE_TASKS];
+	unsigned int i;
+
+	for (i = 0; i < RACE_MAPS; i++)
+		race_map_steady(race, &race->iopts[i]);
+	race->deadline = jiffies + RACE_SECONDS * HZ;
+	for (i = 0; i < RACE_TASKS; i++) {
+		tasks[i] = (struct map_task){
+			.f = race->f,
+			.fn = race_without_limit,
+			.arg = race,
+			.number = i,
+			/* Some attach without an mm: they pin remotely. */
+			.has_mm = i % 3 || i % 2 == 0,
+		};
+		map_task_start(&tasks[i]);
+	}
+	for (i = 0; i < RACE_TASKS; i++)
+		map_task_join(&tasks[i]);
+	kunit_info(race->f->test, "%ld calls went well",
+		   atomic_long_read(&race->nr_done));
+	KUNIT_EXPECT_GT(race->f->test, atomic_long_read(&race->nr_done), 100);
+	race_end(race);
+}
+
+static void race_with_contiguous_memory(struct kunit *test)
+{
+	run_race(race_make(test, RACE_PAGES));
+}
+
+static void race_with_scattered_memory(struct kunit *test)
+{
+	run_race(race_make(test, 1));
+}
+
+static void race_with_failing_drivers(struct kunit *test)
+{
+	struct race *race = race_make(test, 24);
+
+	race->fails = true;
+	run_race(race);
+}
+
+/* All at one IOVA. */
+static void race_for_one_range(struct kunit *test)
+{
+	struct race *race = race_make(test, 3);
+
+	race->slots = 1;
+	run_race(race);
+}
+
+static struct kunit_case map_race_cases[] = {
+	KUNIT_CASE_SLOW(race_with_contiguous_memory),
+	KUNIT_CASE_SLOW(race_with_scattered_memory),
+	KUNIT_CASE_SLOW(race_with_failing_drivers),
+	KUNIT_CASE_SLOW(race_for_one_range),
+	{}
+};
+
+static struct kunit_suite map_race_suite = {
+	.name = "iommufd_map_race",
+	.test_cases = map_race_cases,
+};
+kunit_test_suite(map_race_suite);
