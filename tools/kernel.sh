@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Build an x86-64 Linux 6.12 for QEMU with this directory as its iommufd, and
+# the programs of tests/selftests.
+#
+#   tools/kernel.sh plain|debug
+#
+# The products are copied to build/kernel/VARIANT: bzImage, config, selftests/.
+# The tree and the objects stay in the cache, where make finds what is out of
+# date by itself, and so does a change of the configuration; they are there
+# once for all checkouts, which take turns.
+
+# shellcheck source=tools/lib.sh
+source "$(dirname "$0")/lib.sh"
+
+variant=${1:-}
+case $variant in
+plain)	fragments=(base test) ;;
+debug)	fragments=(base test debug) ;;
+*)	die "usage: kernel.sh plain|debug" ;;
+esac
+"$IOMMUFD_ROOT/tools/packages.sh" kernel
+cache=$IOMMUFD_CACHE/kernel/$(basename "$("$IOMMUFD_ROOT/tools/source.sh")")
+tree=$cache/tree
+objects=$cache/$variant
+product=$IOMMUFD_BUILD/kernel/$variant
+export CCACHE_DIR=$IOMMUFD_CACHE/ccache
+
+# Who builds the kernel, where and when must not make a difference.
+kmake() {
+	make -s -C "$tree" ARCH=x86_64 O="$objects" CC="ccache gcc" \
+		KBUILD_BUILD_TIMESTAMP=2024-01-01 KBUILD_BUILD_USER=iommufd \
+		KBUILD_BUILD_HOST=localhost -j"$IOMMUFD_JOBS" "$@"
+}
+
+fragment_files() {
+	printf "$IOMMUFD_ROOT/tests/kernel/%s.config\n" "${fragments[@]}"
+}
+
+# Kconfig drops what it cannot satisfy without a word.
+configure() {
+	fragment_files | xargs cat >"$objects/fragment"
+	KCONFIG_ALLCONFIG=$objects/fragment kmake allnoconfig
+	"$IOMMUFD_ROOT/tools/config-holds.sh" "$objects/fragment" \
+		"$objects/.config"
+}
+
+# The header that the programs see is ours, exported as any other. They are
+# always built anew, since their makefile cannot know what they include.
+selftests_make() {
+	make -s -C "$tree/tools/testing/selftests/iommu" CC="ccache gcc" \
+		KHDR_INCLUDES="-isystem $objects/usr/include" \
+		USERLDFLAGS=-static OUTPUT="$objects/selftests" \
+		-j"$IOMMUFD_JOBS" "$@"
+}
+
+build_programs() {
+	rm -rf "$objects/selftests"
+	mkdir "$objects/selftests"
+	selftests_make all
+	selftests_make COLLECTION=iommu emit_tests | sed 's/^iommu://' \
+		>"$objects/selftests/list"
+}
+
+build() {
+	"$IOMMUFD_ROOT/tools/kernel-tree.sh" "$tree"
+	configure
+	kmake bzImage
+	kmake headers
+	build_programs
+}
+
+mkdir -p "$objects"
+exec 9>"$cache/lock"
+flock 9
+case $variant in
+plain)	usual="4 min, later 20 s" ;;
+debug)	usual="7 min, later 30 s" ;;
+esac
+step "building the $variant kernel for the self-tests" "$usual"
+log_to "kernel-$variant" build
+rm -rf "$product"
+mkdir -p "$product"
+cp "$objects/arch/x86/boot/bzImage" "$product/bzImage"
+cp "$objects/.config" "$product/config"
+cp -a "$objects/selftests" "$product/selftests"
