@@ -37,6 +37,8 @@ initrd=$product/initramfs.cpio.gz
 	init="$IOMMUFD_ROOT/tests/kernel/init.sh" \
 	selftests="$product/selftests" list="$list"
 
+accel=$("$IOMMUFD_ROOT/tools/kvm-probe.sh" "$product/bzImage" "$product/config")
+
 # The results have a serial line of their own, or what the kernel says in the
 # meantime would stand in the middle of them. Of the memory, 64 pages of 2 MiB
 # are set aside for hugetlbfs, and 64 MiB as persistent memory for DAX.
@@ -45,7 +47,7 @@ step "running the self-tests on the $variant kernel" "$usual"
 status=0
 "$IOMMUFD_ROOT/tools/guest.sh" --name "kselftest-$variant" --time "$limit" \
 	--kernel "$product/bzImage" --initrd "$initrd" --close '^guest: done' \
-	--append 'hugepages=64 memmap=64M!1G' -- \
+	--append 'hugepages=64 memmap=64M!1G' --accel "$accel" -- \
 	-m 2G -smp 2 -serial "file:$tap" \
 	-device intel-iommu,intremap=on,caching-mode=on,aw-bits=48 \
 	2>"$IOMMUFD_LOGS/kselftest-$variant.guest" || status=$?

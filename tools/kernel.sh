@@ -30,7 +30,8 @@ export CCACHE_DIR=$IOMMUFD_CACHE/ccache
 kmake() {
 	make -s -C "$tree" ARCH=x86_64 O="$objects" CC="ccache gcc" \
 		KBUILD_BUILD_TIMESTAMP=2024-01-01 KBUILD_BUILD_USER=iommufd \
-		KBUILD_BUILD_HOST=localhost -j"$IOMMUFD_JOBS" "$@"
+		KBUILD_BUILD_HOST=localhost KBUILD_BUILD_VERSION=1 \
+		-j"$IOMMUFD_JOBS" "$@"
 }
 
 fragment_files() {

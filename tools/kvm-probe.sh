@@ -2,22 +2,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Print `kvm` if KVM has been seen to boot this kernel, else `tcg`.
 #
-#   tools/kvm-probe.sh IMAGE
+#   tools/kvm-probe.sh IMAGE [LIKE]
 #
 # That /dev/kvm exists and takes orders proves nothing: on some machines a
 # guest then hangs in early boot. So a guest is booted once, with a time limit,
-# and what came of it is remembered for this kernel, this QEMU and this host.
+# and what came of it is remembered for this kernel, this QEMU and this host. A
+# kernel that changes all the time is remembered by the content of LIKE, such as
+# its configuration.
 
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-[ $# -eq 1 ] || die "usage: kvm-probe.sh IMAGE"
+[ $# -eq 1 ] || [ $# -eq 2 ] || die "usage: kvm-probe.sh IMAGE [LIKE]"
 if [ ! -w /dev/kvm ]; then
 	echo tcg
 	exit 0
 fi
 
-key=$({ sha256sum <"$1"; qemu-system-x86_64 --version; uname -r; } |
+key=$({ sha256sum <"${2:-$1}"; qemu-system-x86_64 --version; uname -r; } |
 	sha256sum | cut -c1-16)
 answer=$IOMMUFD_CACHE/kvm-probe/$key
 if [ ! -s "$answer" ]; then
