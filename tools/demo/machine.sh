@@ -16,8 +16,6 @@ intremap=${2:-on}
 edu=edu,dma_mask=0xffffffffffffffff
 
 cat <<END
--machine
-q35
 -device
 intel-iommu,intremap=$intremap,caching-mode=on
 -drive

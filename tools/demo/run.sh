@@ -7,7 +7,9 @@
 source "$(dirname "$0")/../lib.sh"
 
 demo=$IOMMUFD_ROOT/tools/demo
-eval "$("$IOMMUFD_ROOT/tools/stock.sh")"
+stock=$("$IOMMUFD_ROOT/tools/stock.sh")
+eval "$stock"
+: "${KVER:?}" "${IMAGE:?}"
 "$IOMMUFD_ROOT/tools/modules.sh" "$KVER"
 step "building the demo" "2 s"
 program=$("$demo/build.sh")
