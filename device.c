@@ -330,6 +330,8 @@ static void iommufd_group_unreserve(struct iommufd_group *igroup,
 {
 	struct iommufd_device *idev;
 
+	lockdep_assert_held(&igroup->turn);
+
 	list_for_each_entry(idev, &igroup->attached, group_item)
 		iopt_unreserve(&ioas->iopt, idev->dev);
 }
@@ -340,6 +342,8 @@ static int iommufd_group_reserve(struct iommufd_group *igroup,
 {
 	struct iommufd_device *idev;
 	int rc;
+
+	lockdep_assert_held(&igroup->turn);
 
 	list_for_each_entry(idev, &igroup->attached, group_item) {
 		rc = iopt_reserve_device(&ioas->iopt, idev->dev,
@@ -387,6 +391,8 @@ static int iommufd_group_enter(struct iommufd_group *igroup,
 {
 	struct iommufd_device *idev;
 	int rc;
+
+	lockdep_assert_held(&igroup->turn);
 
 	list_for_each_entry(idev, &igroup->attached, group_item) {
 		rc = iommufd_device_fit(idev, hwpt);
