@@ -593,6 +593,7 @@ static void *map_and_unmap(void *unused)
 		 * mapping at this very IOVA.
 		 */
 		rc = iommu_unmap(fd, 2, mapping.iova, PAGE, NULL);
+		/* Our IOAS is gone, and in the next one somebody maps there. */
 		if (rc && rc != -EBUSY)
 			EXPECT(rc, -ENOENT);
 	}
