@@ -17,6 +17,8 @@
  * on iommufd_group.attached. What the group holds: one use of the HWPT.
  */
 #include <linux/device.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/iommu.h>
 #include <linux/iommufd.h>
 #include <linux/module.h>
@@ -27,6 +29,7 @@
 #include "debug.h"
 #include "hwpt.h"
 #include "ioas.h"
+#include "test_hooks.h"
 
 static bool allow_unsafe_interrupts;
 module_param(allow_unsafe_interrupts, bool, 0644);
@@ -62,6 +65,7 @@ struct iommufd_group {
  * @obj: the object
  * @dev: the device; its driver keeps it until it unbinds it
  * @igroup: its group
+ * @held_file: the file, kept open until the device is unbound; NULL for a mock
  * @group_item: in iommufd_group.attached, empty while it is not attached
  * @msi_start: where its window for MSI doorbells starts, PHYS_ADDR_MAX if it has
  *	none; valid while it is attached
@@ -70,6 +74,7 @@ struct iommufd_device {
 	struct iommufd_object obj;
 	struct device *dev;
 	struct iommufd_group *igroup;
+	struct file *held_file;
 	struct list_head group_item;
 	phys_addr_t msi_start;
 };
@@ -182,7 +187,7 @@ static const struct iommufd_object_ops iommufd_device_ops = {
 static int iommufd_check_isolated_msi(struct device *dev,
 				      struct iommu_group *group)
 {
-	if (iommu_group_has_isolated_msi(group))
+	if (iommufd_test_is_mock(dev) || iommu_group_has_isolated_msi(group))
 		return 0;
 	if (!allow_unsafe_interrupts)
 		return -EPERM;
@@ -230,6 +235,16 @@ static struct iommufd_device *iommufd_device_begin(struct iommufd_ctx *ictx,
 	return idev;
 }
 
+/*
+ * A driver can go on with a device when user space has closed the file. A mock
+ * device goes with an object of the file, that is when the file is released.
+ */
+static void iommufd_device_hold_file(struct iommufd_device *idev)
+{
+	if (!iommufd_test_is_mock(idev->dev))
+		idev->held_file = get_file(idev->obj.ictx->file);
+}
+
 /**
  * iommufd_device_bind() - let user space own the DMA of a device
  * @ictx: the file; held open until the device is unbound
@@ -265,7 +280,7 @@ struct iommufd_device *iommufd_device_bind(struct iommufd_ctx *ictx,
 	if (IS_ERR(idev))
 		return idev;
 
-	iommufd_ctx_get(ictx);
+	iommufd_device_hold_file(idev);
 	*id = idev->obj.id;
 	iommufd_object_publish(&idev->obj);
 	return idev;
@@ -281,14 +296,15 @@ EXPORT_SYMBOL_NS_GPL(iommufd_device_bind, IOMMUFD);
  */
 void iommufd_device_unbind(struct iommufd_device *idev)
 {
-	struct iommufd_ctx *ictx = idev->obj.ictx;
+	struct file *file = idev->held_file;
 
 	if (WARN_ON(!list_empty(&idev->group_item)))
 		iommufd_device_detach(idev);
 
 	iommufd_object_retire(&idev->obj);
 	iommufd_object_destroy_retired(&idev->obj);
-	iommufd_ctx_put(ictx);
+	if (file)
+		fput(file);
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_device_unbind, IOMMUFD);
 

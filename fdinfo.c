@@ -18,6 +18,7 @@ static const char *const iommufd_kind_names[IOMMUFD_NR_KINDS] = {
 	[IOMMUFD_DEVICE] = "devices",
 	[IOMMUFD_IOAS] = "ioas",
 	[IOMMUFD_HWPT] = "hwpts",
+	[IOMMUFD_STDEV] = "mocks",
 };
 
 static unsigned long iommufd_count_domains(struct iopt_domains *domains)

@@ -149,7 +149,8 @@ struct iommu_test_cmd {
 	__u32 last;
 };
 
-#define IOMMU_TEST_CMD _IO(IOMMUFD_TYPE, IOMMUFD_CMD_BASE + 32)
+#define IOMMUFD_CMD_TEST_CMD 0xa0
+#define IOMMU_TEST_CMD _IO(IOMMUFD_TYPE, IOMMUFD_CMD_TEST_CMD)
 
 /* What IOMMU_GET_HW_INFO says about a mock device. */
 #define IOMMU_HW_INFO_TYPE_SELFTEST	0xfeedbeef

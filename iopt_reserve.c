@@ -17,6 +17,7 @@
 #include "iommu-priv.h"
 
 #include "io_pagetable.h"
+#include "test_hooks.h"
 
 /**
  * struct iopt_reserved - a reserved range
@@ -327,6 +328,9 @@ int iopt_reserve_device(struct io_pagetable *iopt, struct device *dev,
 		.owner = dev,
 	};
 	int rc;
+
+	if (iommufd_should_fail())
+		return -EINVAL;
 
 	rc = iopt_reservation_add_device(&reservation, dev, sw_msi_start);
 	if (!rc)

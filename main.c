@@ -26,11 +26,13 @@
 #include "entry.h"
 #include "ioas.h"
 #include "iommufd_private.h"
+#include "iommufd_test.h"
+#include "test_hooks.h"
 
 /* -- the table -- */
 
 /* Room for the largest structure, aligned for its largest member. */
-#define IOMMUFD_MAX_CMD_BYTES 64
+#define IOMMUFD_MAX_CMD_BYTES 72
 
 /* Bytes of a structure that have to be zero; none if @bytes is 0. */
 struct iommufd_reserved {
@@ -78,11 +80,17 @@ struct iommufd_ioctl {
 	{ offsetof(_struct, _member), sizeof(_type) }
 
 /*
- * The holes are commands of the ABI that are not implemented yet. The last of
- * them is named, so that they are refused here and not by the VFIO layer.
+ * The holes are commands of the ABI that are not implemented yet. What is behind
+ * the end of the table is the VFIO layer's, so the last of them is named.
  */
+#ifdef CONFIG_IOMMUFD_TEST
+#define IOMMUFD_LAST_CMD IOMMUFD_CMD_TEST_CMD
+#else
+#define IOMMUFD_LAST_CMD IOMMUFD_CMD_FAULT_QUEUE_ALLOC
+#endif
+
 static const struct iommufd_ioctl
-iommufd_ioctls[IOMMUFD_CMD_FAULT_QUEUE_ALLOC - IOMMUFD_CMD_BASE + 1] = {
+iommufd_ioctls[IOMMUFD_LAST_CMD - IOMMUFD_CMD_BASE + 1] = {
 	IOCTL(DESTROY, struct iommu_destroy, id,
 	      .handle = iommufd_ucmd_destroy),
 	IOCTL(IOAS_ALLOC, struct iommu_ioas_alloc, out_ioas_id,
@@ -115,10 +123,12 @@ iommufd_ioctls[IOMMUFD_CMD_FAULT_QUEUE_ALLOC - IOMMUFD_CMD_BASE + 1] = {
 	IOCTL(IOAS_UNMAP, struct iommu_ioas_unmap, length,
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_ioas_unmap),
-	IOCTL(OPTION, struct iommu_option, val64,
-	      .reserved = { RESERVED(struct iommu_option, __reserved, __u16) },
+#ifdef CONFIG_IOMMUFD_TEST
+	IOCTL(TEST_CMD, struct iommu_test_cmd, last,
+	      .reserved = { RESERVED(struct iommu_test_cmd, __reserved, u32) },
 	      .has_reply = true,
-	      .handle = iommufd_ucmd_option),
+	      .handle = iommufd_ucmd_test),
+#endif
 };
 
 #undef IOCTL
@@ -442,13 +452,22 @@ static int __init iommufd_make_nodes(void)
 
 static int __init iommufd_init(void)
 {
-	return iommufd_teach_lock_order() ?: iommufd_make_nodes();
+	int rc;
+
+	rc = iommufd_teach_lock_order() ?: iommufd_test_init();
+	if (rc)
+		return rc;
+	rc = iommufd_make_nodes();
+	if (rc)
+		iommufd_test_exit();
+	return rc;
 }
 module_init(iommufd_init);
 
 static void __exit iommufd_exit(void)
 {
 	iommufd_remove_nodes(ARRAY_SIZE(iommufd_nodes));
+	iommufd_test_exit();
 	/* The memory of the last objects is on its way. */
 	rcu_barrier();
 }

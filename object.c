@@ -43,6 +43,7 @@
 
 #include "debug.h"
 #include "iommufd_private.h"
+#include "test_hooks.h"
 
 /* VFIO keeps the ID of a device in an int, where less than 0 is an error. */
 #define IOMMUFD_ID_LIMIT XA_LIMIT(1, INT_MAX)
@@ -159,6 +160,9 @@ struct iommufd_object *iommufd_object_get(struct iommufd_ctx *ictx, u32 id,
 					  enum iommufd_kind kind)
 {
 	struct iommufd_object *object;
+
+	if (iommufd_should_fail())
+		return ERR_PTR(-ENOENT);
 
 	xa_lock(&ictx->objects);
 	object = xa_load(&ictx->objects, id);

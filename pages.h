@@ -250,6 +250,7 @@ int iopt_pages_wait_range(struct iopt_pages *pages,
 void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy);
 
 /* pages_pin.c */
+extern unsigned int iopt_temp_bytes_limit;
 void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
 			  unsigned long length, bool writable);
 void iopt_pin_init(struct iopt_pin *pin, unsigned long npages);

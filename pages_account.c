@@ -11,6 +11,7 @@
 #include <linux/sched/user.h>
 
 #include "pages.h"
+#include "test_hooks.h"
 
 static int iopt_charge_user(struct iopt_pages *pages, unsigned long npages)
 {
@@ -60,6 +61,9 @@ static void iopt_uncharge_mm(struct iopt_pages *pages, unsigned long npages)
 int iopt_pages_charge(struct iopt_pages *pages, unsigned long npages)
 {
 	int rc = 0;
+
+	if (iommufd_should_fail())
+		return -ENOMEM;
 
 	switch ((enum iopt_account_mode)pages->account_mode) {
 	case IOPT_ACCOUNT_NONE:

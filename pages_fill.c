@@ -26,7 +26,6 @@
 
 /* Runs read back before they are unmapped and flushed: at 4 KiB, 16 MiB. */
 #define IOPT_UNFILL_RUNS 4096UL
-#define IOPT_UNFILL_BYTES SZ_64K
 
 /*
  * The next member that maps the slice, from *index on. Members that do not
@@ -412,7 +411,7 @@ static int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
 
 	pfn_batch_init(&batch);
 	pfn_batch_reserve(&batch, min(slice->filled_pages, IOPT_UNFILL_RUNS),
-			  IOPT_UNFILL_BYTES);
+			  READ_ONCE(iopt_temp_bytes_limit));
 
 	while (first_page != slice->filled_pages) {
 		unsigned long npages = slice->filled_pages - first_page;
@@ -497,7 +496,7 @@ static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
 
 	pfn_batch_init(&batch);
 	pfn_batch_reserve(&batch, min(slice->filled_pages, IOPT_UNFILL_RUNS),
-			  IOPT_UNFILL_BYTES);
+			  READ_ONCE(iopt_temp_bytes_limit));
 
 	while (first_page != slice->filled_pages) {
 		unsigned long npages = slice->filled_pages - first_page;

@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 
 #include "pages.h"
+#include "test_hooks.h"
 
 /* A page of pointers: pinning costs the same per page from here on. */
 #define IOPT_PIN_MAX_PAGES (PAGE_SIZE / sizeof(struct page *))
@@ -21,8 +22,28 @@
 /* Runs gathered before they are mapped; bounds the temporary memory. */
 #define IOPT_PIN_MAX_RUNS 2048UL
 
-/* Bytes of temporary memory for each of the two arrays. */
-#define IOPT_PIN_MAX_BYTES SZ_64K
+/* Bytes of temporary memory for one array; a test may make it tiny. */
+unsigned int iopt_temp_bytes_limit = SZ_64K;
+
+static void iopt_pin_init_upages(struct iopt_pin *pin, unsigned long npages,
+				 size_t limit_bytes)
+{
+	unsigned long limit_pages = max(limit_bytes / sizeof(*pin->upages), 1);
+
+	npages = min(npages, limit_pages);
+	pin->upages = pin->inline_upages;
+	pin->max_upages = min(limit_pages, IOPT_PIN_INLINE_PAGES);
+	if (npages <= pin->max_upages)
+		return;
+
+	pin->upages = kmalloc_array(npages, sizeof(*pin->upages),
+				    GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
+				    __GFP_NORETRY);
+	if (pin->upages)
+		pin->max_upages = npages;
+	else
+		pin->upages = pin->inline_upages;
+}
 
 /**
  * iopt_pin_init() - prepare to pin
@@ -35,24 +56,14 @@
  */
 void iopt_pin_init(struct iopt_pin *pin, unsigned long npages)
 {
-	unsigned long total = npages;
+	size_t limit_bytes = READ_ONCE(iopt_temp_bytes_limit);
+	unsigned long max_runs = min(npages, IOPT_PIN_MAX_RUNS);
 
-	pfn_batch_init(&pin->batch);
-	pin->upages = pin->inline_upages;
-	pin->max_upages = IOPT_PIN_INLINE_PAGES;
 	if (npages <= IOPT_PIN_INLINE_PAGES)
-		return;
-
-	npages = min(npages, IOPT_PIN_MAX_PAGES);
-	pin->upages = kmalloc_array(npages, sizeof(*pin->upages),
-				    GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
-				    __GFP_NORETRY);
-	if (pin->upages)
-		pin->max_upages = npages;
-	else
-		pin->upages = pin->inline_upages;
-	pfn_batch_reserve(&pin->batch, min(total, IOPT_PIN_MAX_RUNS),
-			  IOPT_PIN_MAX_BYTES);
+		max_runs = min(max_runs, PFN_BATCH_INLINE_RUNS);
+	pfn_batch_init(&pin->batch);
+	pfn_batch_reserve(&pin->batch, max_runs, limit_bytes);
+	iopt_pin_init_upages(pin, min(npages, IOPT_PIN_MAX_PAGES), limit_bytes);
 }
 
 /**
@@ -161,6 +172,10 @@ static long iopt_user_pin(struct iopt_pages *pages, struct iopt_pin *pin,
 	unsigned int gup_flags = FOLL_LONGTERM;
 	size_t added;
 	long pinned;
+
+	iommufd_test_slow_source();
+	if (iommufd_should_fail())
+		return -EFAULT;
 
 	max_pages = min3(max_pages, pin->max_upages,
 			 (unsigned long)pfn_batch_room(&pin->batch));

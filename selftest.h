@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The mock IOMMU: what its files share.
+ *
+ *	selftest.c		IOMMU_TEST_CMD, the fault-injection point, objects
+ *	selftest_mock.c		the bus, its devices, and the driver's front
+ *	selftest_domain.c	the driver's page tables, and its personalities
+ *	selftest_switch.c	what a test can set, below /sys/kernel/debug/iommufd_mock
+ */
+#ifndef __IOMMUFD_SELFTEST_H
+#define __IOMMUFD_SELFTEST_H
+
+#include <linux/iommu.h>
+#include <linux/types.h>
+
+struct mock_dev;
+
+/* selftest_mock.c */
+struct mock_dev *mock_dev_create(u32 dev_flags);
+void mock_dev_destroy(struct mock_dev *mdev);
+struct device *mock_dev_device(struct mock_dev *mdev);
+int mock_dev_attach(struct iommu_domain *domain, struct device *dev);
+int mock_iommu_init(void);
+void mock_iommu_exit(void);
+
+/**
+ * enum mock_kind - which IOMMU driver a domain behaves like
+ * @MOCK_EXACT: like none in particular: what the ABI says of the mock
+ * @MOCK_VTD: Intel
+ * @MOCK_AMD: AMD, version 1 tables
+ * @MOCK_ARM: the LPAE tables of Arm's SMMUs
+ * @MOCK_VIRTIO: virtio-iommu
+ * @MOCK_NR_KINDS: so many
+ */
+enum mock_kind {
+	MOCK_EXACT,
+	MOCK_VTD,
+	MOCK_AMD,
+	MOCK_ARM,
+	MOCK_VIRTIO,
+	MOCK_NR_KINDS,
+};
+
+extern const char *const mock_kind_names[MOCK_NR_KINDS];
+
+/**
+ * struct mock_request - what kind of paging domain is wanted
+ * @kind: how it behaves
+ * @has_huge: MOCK_EXACT: there is a second page size
+ * @has_dirty: its dirty pages can be tracked
+ */
+struct mock_request {
+	enum mock_kind kind;
+	bool has_huge;
+	bool has_dirty;
+};
+
+/* selftest_domain.c */
+struct iommu_domain *mock_domain_create(const struct mock_request *request);
+bool mock_domain_is_ours(const struct iommu_domain *domain);
+void mock_domain_count_device(struct iommu_domain *domain, int change);
+
+/* selftest_switch.c */
+enum mock_kind mock_switch_kind(void);
+bool mock_switch_fails_entry(void);
+bool mock_switch_is_stuck(unsigned long iova);
+void mock_switch_delay_pin(void);
+void mock_switch_delay_map(unsigned long first_iova, unsigned long last_iova);
+void mock_switch_init(void);
+void mock_switch_exit(void);
+
+#endif

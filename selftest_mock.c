@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The mock IOMMU: a bus, devices on it that do nothing, and the driver that
+ * translates for them.
+ *
+ * The core finds the driver of a device by the firmware node of its IOMMU. The
+ * common drivers of x86 register without one, and of those the core takes whichever
+ * came first for every device without a node. So the mock has a node, a software
+ * node that stands for nothing, and its devices point to it: they get along with
+ * any real IOMMU in the machine.
+ */
+#include <linux/device.h>
+#include <linux/idr.h>
+#include <linux/iommu.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/platform_device.h>
+#include <linux/property.h>
+#include <linux/slab.h>
+
+#include <uapi/linux/iommufd.h>
+
+#include "iommu-priv.h"
+
+#include "iommufd_test.h"
+#include "selftest.h"
+#include "test_hooks.h"
+
+#define MOCK_IOMMU_NAME "iommufd_selftest_iommu"
+
+/**
+ * struct mock_dev - a device of the mock bus
+ * @dev: for the core
+ * @number: of its name
+ * @dev_flags: MOCK_FLAGS_DEVICE_*
+ * @domain: the paging domain it is attached to or NULL; guarded by the core, which
+ *	does one attach at a time in a group
+ */
+struct mock_dev {
+	struct device dev;
+	int number;
+	u32 dev_flags;
+	struct iommu_domain *domain;
+};
+
+static struct platform_device *mock_platform_device;
+static struct iommu_device mock_iommu;
+static struct notifier_block mock_notifier;
+static DEFINE_IDA(mock_numbers);
+
+static struct mock_dev *to_mock_dev(struct device *dev)
+{
+	return container_of(dev, struct mock_dev, dev);
+}
+
+/* -- the driver's front -- */
+
+static bool mock_capable(struct device *dev, enum iommu_cap cap)
+{
+	switch (cap) {
+	case IOMMU_CAP_CACHE_COHERENCY:
+		return true;
+	case IOMMU_CAP_DIRTY_TRACKING:
+		return !(to_mock_dev(dev)->dev_flags &
+			 MOCK_FLAGS_DEVICE_NO_DIRTY);
+	default:
+		return false;
+	}
+}
+
+static void *mock_hw_info(struct device *dev, u32 *length, u32 *type)
+{
+	struct iommu_test_hw_info *info;
+
+	info = kzalloc(sizeof(*info), GFP_KERNEL);
+	if (!info)
+		return ERR_PTR(-ENOMEM);
+
+	info->test_reg = IOMMU_HW_INFO_SELFTEST_REGVAL;
+	*length = sizeof(*info);
+	*type = IOMMU_HW_INFO_TYPE_SELFTEST;
+	return info;
+}
+
+static struct iommu_domain *
+mock_domain_alloc_user(struct device *dev, u32 flags,
+		       struct iommu_domain *parent,
+		       const struct iommu_user_data *user_data)
+{
+	const u32 known_flags = IOMMU_HWPT_ALLOC_NEST_PARENT |
+				IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
+	struct mock_request request = {
+		.kind = mock_switch_kind(),
+		.has_dirty = flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+		.has_huge = to_mock_dev(dev)->dev_flags &
+			    MOCK_FLAGS_DEVICE_HUGE_IOVA,
+	};
+
+	if (flags & ~known_flags || parent || user_data)
+		return ERR_PTR(-EOPNOTSUPP);
+	if (request.has_dirty && !mock_capable(dev, IOMMU_CAP_DIRTY_TRACKING))
+		return ERR_PTR(-EOPNOTSUPP);
+	return mock_domain_create(&request);
+}
+
+static struct iommu_domain *mock_domain_alloc_paging(struct device *dev)
+{
+	return mock_domain_alloc_user(dev, 0, NULL, NULL);
+}
+
+/**
+ * mock_dev_attach - attach a device to a domain
+ * @domain: a paging or the blocking domain of the mock
+ * @dev: a mock device
+ *
+ * Context: Process context.
+ * Return: 0; -EINVAL if the domain tracks dirty pages and the device cannot.
+ */
+int mock_dev_attach(struct iommu_domain *domain, struct device *dev)
+{
+	struct mock_dev *mdev = to_mock_dev(dev);
+
+	if (domain->dirty_ops && !mock_capable(dev, IOMMU_CAP_DIRTY_TRACKING))
+		return -EINVAL;
+
+	if (mdev->domain)
+		mock_domain_count_device(mdev->domain, -1);
+	mdev->domain = mock_domain_is_ours(domain) ? domain : NULL;
+	if (mdev->domain)
+		mock_domain_count_device(mdev->domain, 1);
+	return 0;
+}
+
+static const struct iommu_domain_ops mock_blocking_ops = {
+	.attach_dev = mock_dev_attach,
+};
+
+static struct iommu_domain mock_blocking_domain = {
+	.type = IOMMU_DOMAIN_BLOCKED,
+	.ops = &mock_blocking_ops,
+};
+
+static const struct bus_type mock_bus = {
+	.name = "iommufd_mock",
+};
+
+static struct iommu_device *mock_probe_device(struct device *dev)
+{
+	return dev->bus == &mock_bus ? &mock_iommu : ERR_PTR(-ENODEV);
+}
+
+static const struct iommu_ops mock_iommu_ops = {
+	.owner = THIS_MODULE,
+	.capable = mock_capable,
+	.hw_info = mock_hw_info,
+	.domain_alloc_user = mock_domain_alloc_user,
+	.domain_alloc_paging = mock_domain_alloc_paging,
+	.probe_device = mock_probe_device,
+	.device_group = generic_device_group,
+	.blocked_domain = &mock_blocking_domain,
+	.default_domain = &mock_blocking_domain,
+	.release_domain = &mock_blocking_domain,
+	.user_pasid_table = 1,
+};
+
+/* -- devices -- */
+
+bool iommufd_test_is_mock(const struct device *dev)
+{
+	return dev->bus == &mock_bus;
+}
+
+/**
+ * mock_dev_device - the device of the core
+ * @mdev: a mock device
+ *
+ * Return: it.
+ */
+struct device *mock_dev_device(struct mock_dev *mdev)
+{
+	return &mdev->dev;
+}
+
+static void mock_dev_release(struct device *dev)
+{
+	struct mock_dev *mdev = to_mock_dev(dev);
+
+	ida_free(&mock_numbers, mdev->number);
+	kfree(mdev);
+}
+
+/*
+ * The lock is the core's, and only there for code that is part of the kernel. The
+ * device is known to nobody yet, so nothing goes wrong without it.
+ */
+static int mock_dev_set_node(struct device *dev)
+{
+	int rc;
+
+	if (IS_BUILTIN(CONFIG_IOMMUFD))
+		mutex_lock(&iommu_probe_device_lock);
+	rc = iommu_fwspec_init(dev, mock_iommu.fwnode);
+	if (IS_BUILTIN(CONFIG_IOMMUFD))
+		mutex_unlock(&iommu_probe_device_lock);
+	return rc;
+}
+
+/* The core does it for devices that it has seen. */
+static void mock_dev_clear_node(struct device *dev)
+{
+	if (!dev->iommu)
+		return;
+	if (IS_BUILTIN(CONFIG_IOMMUFD))
+		dev_iommu_free(dev);
+	else
+		iommu_fwspec_free(dev);
+}
+
+static int mock_dev_register(struct mock_dev *mdev)
+{
+	int rc;
+
+	rc = dev_set_name(&mdev->dev, "iommufd_mock%u", mdev->number);
+	if (!rc)
+		rc = mock_dev_set_node(&mdev->dev);
+	if (!rc)
+		rc = device_add(&mdev->dev);
+	if (rc)
+		mock_dev_clear_node(&mdev->dev);
+	return rc;
+}
+
+/**
+ * mock_dev_create - make a device, in a group of its own
+ * @dev_flags: MOCK_FLAGS_DEVICE_*
+ *
+ * Context: Process context, may sleep.
+ * Return: the device or an ERR_PTR: -ENOMEM, -ENOSPC, or what the core says.
+ */
+struct mock_dev *mock_dev_create(u32 dev_flags)
+{
+	struct mock_dev *mdev;
+	int rc;
+
+	mdev = kzalloc(sizeof(*mdev), GFP_KERNEL);
+	if (!mdev)
+		return ERR_PTR(-ENOMEM);
+
+	mdev->number = ida_alloc(&mock_numbers, GFP_KERNEL);
+	if (mdev->number < 0) {
+		rc = mdev->number;
+		kfree(mdev);
+		return ERR_PTR(rc);
+	}
+	mdev->dev_flags = dev_flags;
+	device_initialize(&mdev->dev);
+	mdev->dev.bus = &mock_bus;
+	mdev->dev.release = mock_dev_release;
+
+	rc = mock_dev_register(mdev);
+	if (rc) {
+		put_device(&mdev->dev);
+		return ERR_PTR(rc);
+	}
+	return mdev;
+}
+
+/**
+ * mock_dev_destroy - undo mock_dev_create()
+ * @mdev: the device, not bound
+ *
+ * Context: Process context, may sleep.
+ */
+void mock_dev_destroy(struct mock_dev *mdev)
+{
+	device_unregister(&mdev->dev);
+}
+
+/* -- the IOMMU -- */
+
+static int mock_iommu_register(void)
+{
+	struct fwnode_handle *node;
+	int rc;
+
+	node = fwnode_create_software_node(NULL, NULL);
+	if (IS_ERR(node))
+		return PTR_ERR(node);
+
+	/* Registering on a bus leaves the node as it finds it. */
+	mock_iommu.fwnode = node;
+	rc = iommu_device_register_bus(&mock_iommu, &mock_iommu_ops, &mock_bus,
+				       &mock_notifier);
+	if (rc)
+		fwnode_remove_software_node(node);
+	return rc;
+}
+
+static void mock_iommu_unregister(void)
+{
+	iommu_device_unregister_bus(&mock_iommu, &mock_bus, &mock_notifier);
+	fwnode_remove_software_node(mock_iommu.fwnode);
+}
+
+/**
+ * mock_iommu_init - register the bus and the IOMMU
+ *
+ * Context: Process context.
+ * Return: 0, or an error with nothing left.
+ */
+int mock_iommu_init(void)
+{
+	int rc;
+
+	mock_platform_device =
+		platform_device_register_simple(MOCK_IOMMU_NAME,
+						PLATFORM_DEVID_NONE, NULL, 0);
+	if (IS_ERR(mock_platform_device))
+		return PTR_ERR(mock_platform_device);
+	rc = bus_register(&mock_bus);
+	if (rc)
+		goto err_platform_device;
+	rc = iommu_device_sysfs_add(&mock_iommu, &mock_platform_device->dev,
+				    NULL, "%s.0", MOCK_IOMMU_NAME);
+	if (rc)
+		goto err_bus;
+	rc = mock_iommu_register();
+	if (rc)
+		goto err_sysfs;
+	return 0;
+
+err_sysfs:
+	iommu_device_sysfs_remove(&mock_iommu);
+err_bus:
+	bus_unregister(&mock_bus);
+err_platform_device:
+	platform_device_unregister(mock_platform_device);
+	return rc;
+}
+
+/**
+ * mock_iommu_exit - undo mock_iommu_init()
+ *
+ * Context: Process context. No device is left.
+ */
+void mock_iommu_exit(void)
+{
+	mock_iommu_unregister();
+	iommu_device_sysfs_remove(&mock_iommu);
+	bus_unregister(&mock_bus);
+	platform_device_unregister(mock_platform_device);
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a test can have the mock IOMMU do, by files in debugfs below iommufd_mock:
+ *
+ * personality		name of the driver that domains made from now on behave like:
+ *			exact, vtd, amd, arm, virtio
+ * fail_map_entry	n: writing the n-th entry of a page table from now on fails
+ *			for want of memory, once; 0: none does
+ * stuck_iova		unmaps end in front of the I/O page with this IOVA; 0: none
+ * map_delay_ms		each map call of the driver takes so much longer
+ * pin_delay_ms		each batch of pages takes so much longer to pin
+ * gate			"FIRST LAST", in hexadecimal: map calls that touch one of
+ *			these IOVA wait, until anything else is written. Read: how
+ *			many are waiting
+ *
+ * They are global: tests that use them do not run side by side.
+ */
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/sched/signal.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+#include <linux/wait.h>
+
+#include "selftest.h"
+#include "test_hooks.h"
+
+/* Nobody waits at the gate for longer, whatever became of the test. */
+#define MOCK_GATE_TIMEOUT (20 * HZ)
+
+static struct dentry *mock_switch_dir;
+static enum mock_kind mock_switch_personality;
+static atomic_t mock_switch_fail_entry = ATOMIC_INIT(0);
+static u64 mock_switch_stuck_iova;
+static u32 mock_switch_map_delay_ms;
+static u32 mock_switch_pin_delay_ms;
+
+/* IOVA whose map calls wait; closed while @is_closed. */
+static struct {
+	spinlock_t lock;
+	wait_queue_head_t queue;
+	bool is_closed;
+	unsigned long first_iova;
+	unsigned long last_iova;
+	atomic_t nr_waiting;
+} mock_gate = {
+	.lock = __SPIN_LOCK_UNLOCKED(mock_gate.lock),
+	.queue = __WAIT_QUEUE_HEAD_INITIALIZER(mock_gate.queue),
+};
+
+/* -- what the driver asks -- */
+
+/**
+ * mock_switch_kind - what do new domains behave like?
+ *
+ * Return: the personality.
+ */
+enum mock_kind mock_switch_kind(void)
+{
+	return READ_ONCE(mock_switch_personality);
+}
+
+/**
+ * mock_switch_fails_entry - does writing this entry fail?
+ *
+ * Return: true for one entry at most.
+ */
+bool mock_switch_fails_entry(void)
+{
+	return atomic_read(&mock_switch_fail_entry) > 0 &&
+	       atomic_dec_and_test(&mock_switch_fail_entry);
+}
+
+/**
+ * mock_switch_is_stuck - does this entry refuse to be unmapped?
+ * @iova: of the first byte of the entry
+ *
+ * Return: whether it does.
+ */
+bool mock_switch_is_stuck(unsigned long iova)
+{
+	u64 stuck_iova = READ_ONCE(mock_switch_stuck_iova);
+
+	return stuck_iova && iova == stuck_iova;
+}
+
+static void mock_sleep(u32 ms)
+{
+	if (ms)
+		schedule_timeout_killable(msecs_to_jiffies(ms));
+}
+
+/**
+ * mock_switch_delay_pin - wait as long as pinning is to take longer
+ *
+ * Context: Process context, may sleep; less long after a fatal signal.
+ */
+void mock_switch_delay_pin(void)
+{
+	mock_sleep(READ_ONCE(mock_switch_pin_delay_ms));
+}
+
+static bool mock_gate_stops(unsigned long first_iova, unsigned long last_iova)
+{
+	guard(spinlock)(&mock_gate.lock);
+
+	return mock_gate.is_closed && first_iova <= mock_gate.last_iova &&
+	       last_iova >= mock_gate.first_iova;
+}
+
+/**
+ * mock_switch_delay_map - wait as long as a map call is to take longer
+ * @first_iova: what it maps
+ * @last_iova: the last of it, inclusive
+ *
+ * Context: Process context, may sleep; less long after a fatal signal.
+ */
+void mock_switch_delay_map(unsigned long first_iova, unsigned long last_iova)
+{
+	mock_sleep(READ_ONCE(mock_switch_map_delay_ms));
+	if (!mock_gate_stops(first_iova, last_iova))
+		return;
+
+	atomic_inc(&mock_gate.nr_waiting);
+	wait_event_killable_timeout(mock_gate.queue,
+				    !mock_gate_stops(first_iova, last_iova),
+				    MOCK_GATE_TIMEOUT);
+	atomic_dec(&mock_gate.nr_waiting);
+}
+
+/* -- the files -- */
+
+static ssize_t mock_copy_line(char *line, size_t room, const char __user *from,
+			      size_t count)
+{
+	if (count >= room)
+		return -EINVAL;
+	if (copy_from_user(line, from, count))
+		return -EFAULT;
+	line[count] = '\0';
+	return count;
+}
+
+static ssize_t mock_personality_read(struct file *file, char __user *to,
+				     size_t count, loff_t *pos)
+{
+	const char *name = mock_kind_names[mock_switch_kind()];
+
+	return simple_read_from_buffer(to, count, pos, name, strlen(name));
+}
+
+static ssize_t mock_personality_write(struct file *file, const char __user *from,
+				      size_t count, loff_t *pos)
+{
+	ssize_t copied;
+	char line[16];
+	int kind;
+
+	copied = mock_copy_line(line, sizeof(line), from, count);
+	if (copied < 0)
+		return copied;
+	kind = __sysfs_match_string(mock_kind_names, MOCK_NR_KINDS, line);
+	if (kind < 0)
+		return kind;
+	WRITE_ONCE(mock_switch_personality, kind);
+	return copied;
+}
+
+static const struct file_operations mock_personality_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.read = mock_personality_read,
+	.write = mock_personality_write,
+};
+
+static ssize_t mock_gate_read(struct file *file, char __user *to, size_t count,
+			      loff_t *pos)
+{
+	char line[16];
+	int length;
+
+	length = scnprintf(line, sizeof(line), "%d\n",
+			   atomic_read(&mock_gate.nr_waiting));
+	return simple_read_from_buffer(to, count, pos, line, length);
+}
+
+static ssize_t mock_gate_write(struct file *file, const char __user *from,
+			       size_t count, loff_t *pos)
+{
+	unsigned long first_iova = 0, last_iova = 0;
+	ssize_t copied;
+	char line[64];
+
+	copied = mock_copy_line(line, sizeof(line), from, count);
+	if (copied < 0)
+		return copied;
+
+	scoped_guard(spinlock, &mock_gate.lock) {
+		mock_gate.is_closed =
+			sscanf(line, "%lx %lx", &first_iova, &last_iova) == 2;
+		mock_gate.first_iova = first_iova;
+		mock_gate.last_iova = last_iova;
+	}
+	wake_up_all(&mock_gate.queue);
+	return copied;
+}
+
+static const struct file_operations mock_gate_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.read = mock_gate_read,
+	.write = mock_gate_write,
+};
+
+/**
+ * mock_switch_init - make the files
+ *
+ * Where there is no debugfs, the mock behaves as the ABI says.
+ *
+ * Context: Process context.
+ */
+void mock_switch_init(void)
+{
+	struct dentry *dir = debugfs_create_dir("iommufd_mock", NULL);
+
+	debugfs_create_file("personality", 0600, dir, NULL,
+			    &mock_personality_fops);
+	debugfs_create_file("gate", 0600, dir, NULL, &mock_gate_fops);
+	debugfs_create_atomic_t("fail_map_entry", 0600, dir,
+				&mock_switch_fail_entry);
+	debugfs_create_x64("stuck_iova", 0600, dir, &mock_switch_stuck_iova);
+	debugfs_create_u32("map_delay_ms", 0600, dir,
+			   &mock_switch_map_delay_ms);
+	debugfs_create_u32("pin_delay_ms", 0600, dir,
+			   &mock_switch_pin_delay_ms);
+	mock_switch_dir = dir;
+}
+
+/**
+ * mock_switch_exit - undo mock_switch_init()
+ *
+ * Context: Process context.
+ */
+void mock_switch_exit(void)
+{
+	debugfs_remove(mock_switch_dir);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The places where the self-tests reach into the code: nothing of it is left
+ * without CONFIG_IOMMUFD_TEST.
+ */
+#ifndef __IOMMUFD_TEST_HOOKS_H
+#define __IOMMUFD_TEST_HOOKS_H
+
+#include <linux/types.h>
+
+struct device;
+struct iommufd_ucmd;
+
+#ifdef CONFIG_IOMMUFD_TEST
+
+/**
+ * iommufd_should_fail - shall what comes next fail?
+ *
+ * A fault-injection point named fail_iommufd. What stands behind it has to fail
+ * the way it could have failed by itself.
+ *
+ * Context: Any.
+ * Return: whether it shall.
+ */
+bool iommufd_should_fail(void);
+
+/**
+ * iommufd_test_slow_source - make the memory that is pinned slow to come
+ *
+ * Context: Process context, may sleep; less long after a fatal signal.
+ */
+void iommufd_test_slow_source(void);
+
+/**
+ * iommufd_test_is_mock - is this one of our own devices?
+ * @dev: the device
+ *
+ * It sends no interrupts, and belongs to an object of the file it is bound to: so
+ * it does not keep the file open, or closing it would never release either.
+ *
+ * Return: whether it is.
+ */
+bool iommufd_test_is_mock(const struct device *dev);
+
+int iommufd_test_init(void);
+void iommufd_test_exit(void);
+int iommufd_ucmd_test(struct iommufd_ucmd *ucmd);
+
+#else
+
+static inline bool iommufd_should_fail(void)
+{
+	return false;
+}
+
+static inline void iommufd_test_slow_source(void)
+{
+}
+
+static inline bool iommufd_test_is_mock(const struct device *dev)
+{
+	return false;
+}
+
+static inline int iommufd_test_init(void)
+{
+	return 0;
+}
+
+static inline void iommufd_test_exit(void)
+{
+}
+
+#endif
+
+#endif
