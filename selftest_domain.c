@@ -42,6 +42,7 @@
 #define MOCK_ENTRY_DIRTY	BIT(3)
 #define MOCK_ENTRY_FLAGS	GENMASK(3, 0)
 #define MOCK_ENTRY_SHIFT	4
+static_assert(MOCK_ENTRY_FLAGS << MOCK_ENTRY_SHIFT < MOCK_EXACT_PAGE);
 
 struct mock_domain;
 
@@ -220,8 +221,6 @@ static unsigned long mock_index(const struct mock_domain *mock,
 
 static unsigned long mock_make_entry(phys_addr_t phys, unsigned long flags)
 {
-	BUILD_BUG_ON(MOCK_EXACT_PAGE <= MOCK_ENTRY_FLAGS << MOCK_ENTRY_SHIFT);
-
 	return (unsigned long)(phys >> MOCK_ENTRY_SHIFT) | flags;
 }
 

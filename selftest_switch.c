@@ -36,9 +36,9 @@ static u64 mock_switch_stuck_iova;
 static u32 mock_switch_map_delay_ms;
 static u32 mock_switch_pin_delay_ms;
 
-/* IOVA whose map calls wait; closed while @is_closed. */
+/* IOVA whose map calls wait while it is closed. */
 static struct {
-	spinlock_t lock;
+	spinlock_t lock; /* guards all but the number that wait */
 	wait_queue_head_t queue;
 	bool is_closed;
 	unsigned long first_iova;
