@@ -30,6 +30,7 @@ void mock_iommu_exit(void);
  * @MOCK_AMD: AMD, version 1 tables
  * @MOCK_ARM: the LPAE tables of Arm's SMMUs
  * @MOCK_VIRTIO: virtio-iommu
+ * @MOCK_COARSE: Arm with a page size that is larger than the CPU's
  * @MOCK_NR_KINDS: so many
  */
 enum mock_kind {
@@ -38,6 +39,7 @@ enum mock_kind {
 	MOCK_AMD,
 	MOCK_ARM,
 	MOCK_VIRTIO,
+	MOCK_COARSE,
 	MOCK_NR_KINDS,
 };
 
@@ -57,6 +59,7 @@ struct mock_request {
 
 /* selftest_domain.c */
 struct iommu_domain *mock_domain_create(const struct mock_request *request);
+enum mock_kind mock_domain_kind(struct iommu_domain *domain);
 bool mock_domain_is_ours(const struct iommu_domain *domain);
 void mock_domain_count_device(struct iommu_domain *domain, int change);
 
@@ -64,6 +67,8 @@ void mock_domain_count_device(struct iommu_domain *domain, int change);
 enum mock_kind mock_switch_kind(void);
 bool mock_switch_fails_entry(void);
 bool mock_switch_is_stuck(unsigned long iova);
+unsigned long mock_switch_reserved(unsigned long *first_iova,
+				   enum iommu_resv_type *type);
 void mock_switch_delay_pin(void);
 void mock_switch_delay_map(unsigned long first_iova, unsigned long last_iova);
 void mock_switch_init(void);

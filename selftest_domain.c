@@ -86,6 +86,7 @@ struct mock_personality {
 /**
  * struct mock_domain - a paging domain
  * @domain: for the core
+ * @kind: of the device it was made for
  * @personality: how it behaves
  * @granule_shift: log2 of the smallest page
  * @entries: entry by number of the smallest page
@@ -95,6 +96,7 @@ struct mock_personality {
  */
 struct mock_domain {
 	struct iommu_domain domain;
+	enum mock_kind kind;
 	const struct mock_personality *personality;
 	unsigned int granule_shift;
 	struct xarray entries;
@@ -156,6 +158,7 @@ const char *const mock_kind_names[MOCK_NR_KINDS] = {
 	[MOCK_AMD] = "amd",
 	[MOCK_ARM] = "arm",
 	[MOCK_VIRTIO] = "virtio",
+	[MOCK_COARSE] = "coarse",
 };
 
 static const struct mock_personality mock_personalities[MOCK_NR_KINDS] = {
@@ -200,6 +203,13 @@ static const struct mock_personality mock_personalities[MOCK_NR_KINDS] = {
 		.cleans_up = true,
 		.widens = true,
 		.forgets = true,
+	},
+	[MOCK_COARSE] = {
+		.name = "coarse",
+		.pgsizes = 16 * PAGE_SIZE,
+		.leaf_bytes = mock_leaf_page,
+		.borders = MOCK_ENTRY_FIRST | MOCK_ENTRY_LAST,
+		.cleans_up = true,
 	},
 };
 
@@ -664,6 +674,7 @@ struct iommu_domain *mock_domain_create(const struct mock_request *request)
 	if (!mock)
 		return ERR_PTR(-ENOMEM);
 
+	mock->kind = request->kind;
 	mock->personality = &mock_personalities[request->kind];
 	if (request->kind == MOCK_EXACT && request->has_huge)
 		mock->personality = &mock_huge;
@@ -679,6 +690,17 @@ struct iommu_domain *mock_domain_create(const struct mock_request *request)
 	mock->domain.geometry.aperture_end = MOCK_APERTURE_LAST;
 	mock->domain.geometry.force_aperture = true;
 	return &mock->domain;
+}
+
+/**
+ * mock_domain_kind - what kind of device was it made for?
+ * @domain: one of ours
+ *
+ * Return: the kind.
+ */
+enum mock_kind mock_domain_kind(struct iommu_domain *domain)
+{
+	return to_mock(domain)->kind;
 }
 
 /**

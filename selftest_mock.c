@@ -33,6 +33,7 @@
  * @dev: for the core
  * @number: of its name
  * @dev_flags: MOCK_FLAGS_DEVICE_*
+ * @kind: which driver translates for it; that of another does not
  * @domain: the paging domain it is attached to or NULL; guarded by the core, which
  *	does one attach at a time in a group
  */
@@ -40,6 +41,7 @@ struct mock_dev {
 	struct device dev;
 	int number;
 	u32 dev_flags;
+	enum mock_kind kind;
 	struct iommu_domain *domain;
 };
 
@@ -90,7 +92,7 @@ mock_domain_alloc_user(struct device *dev, u32 flags,
 	const u32 known_flags = IOMMU_HWPT_ALLOC_NEST_PARENT |
 				IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
 	struct mock_request request = {
-		.kind = mock_switch_kind(),
+		.kind = to_mock_dev(dev)->kind,
 		.has_dirty = flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
 		.has_huge = to_mock_dev(dev)->dev_flags &
 			    MOCK_FLAGS_DEVICE_HUGE_IOVA,
@@ -114,18 +116,22 @@ static struct iommu_domain *mock_domain_alloc_paging(struct device *dev)
  * @dev: a mock device
  *
  * Context: Process context.
- * Return: 0; -EINVAL if the domain tracks dirty pages and the device cannot.
+ * Return: 0; -EINVAL if the domain tracks dirty pages and the device cannot, or
+ * was made for a device of another kind.
  */
 int mock_dev_attach(struct iommu_domain *domain, struct device *dev)
 {
+	bool is_paging = mock_domain_is_ours(domain);
 	struct mock_dev *mdev = to_mock_dev(dev);
 
 	if (domain->dirty_ops && !mock_capable(dev, IOMMU_CAP_DIRTY_TRACKING))
 		return -EINVAL;
+	if (is_paging && mock_domain_kind(domain) != mdev->kind)
+		return -EINVAL;
 
 	if (mdev->domain)
 		mock_domain_count_device(mdev->domain, -1);
-	mdev->domain = mock_domain_is_ours(domain) ? domain : NULL;
+	mdev->domain = is_paging ? domain : NULL;
 	if (mdev->domain)
 		mock_domain_count_device(mdev->domain, 1);
 	return 0;
@@ -149,6 +155,22 @@ static struct iommu_device *mock_probe_device(struct device *dev)
 	return dev->bus == &mock_bus ? &mock_iommu : ERR_PTR(-ENODEV);
 }
 
+/* None, unless a test wants one. */
+static void mock_get_resv_regions(struct device *dev, struct list_head *regions)
+{
+	struct iommu_resv_region *region;
+	unsigned long first_iova, length;
+	enum iommu_resv_type type;
+
+	length = mock_switch_reserved(&first_iova, &type);
+	if (!length)
+		return;
+	region = iommu_alloc_resv_region(first_iova, length, IOMMU_WRITE, type,
+					 GFP_KERNEL);
+	if (region)
+		list_add_tail(&region->list, regions);
+}
+
 static const struct iommu_ops mock_iommu_ops = {
 	.owner = THIS_MODULE,
 	.capable = mock_capable,
@@ -157,6 +179,7 @@ static const struct iommu_ops mock_iommu_ops = {
 	.domain_alloc_paging = mock_domain_alloc_paging,
 	.probe_device = mock_probe_device,
 	.device_group = generic_device_group,
+	.get_resv_regions = mock_get_resv_regions,
 	.blocked_domain = &mock_blocking_domain,
 	.default_domain = &mock_blocking_domain,
 	.release_domain = &mock_blocking_domain,
@@ -253,6 +276,7 @@ struct mock_dev *mock_dev_create(u32 dev_flags)
 		return ERR_PTR(rc);
 	}
 	mdev->dev_flags = dev_flags;
+	mdev->kind = mock_switch_kind();
 	device_initialize(&mdev->dev);
 	mdev->dev.bus = &mock_bus;
 	mdev->dev.release = mock_dev_release;

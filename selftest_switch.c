@@ -2,8 +2,11 @@
 /*
  * What a test can have the mock IOMMU do, by files in debugfs below iommufd_mock:
  *
- * personality		name of the driver that domains made from now on behave like:
- *			exact, vtd, amd, arm, virtio
+ * personality		name of the driver that translates for devices made from now
+ *			on: exact, vtd, amd, arm, virtio, coarse. A device of one
+ *			kind cannot be attached to a domain that was made for another
+ * reserved		"FIRST LAST [sw_msi]", in hexadecimal: devices have this
+ *			reserved region; anything else: they have none
  * fail_map_entry	n: writing the n-th entry of a page table from now on fails
  *			for want of memory, once; 0: none does
  * stuck_iova		unmaps end in front of the I/O page with this IOVA; 0: none
@@ -49,6 +52,13 @@ static struct {
 	.queue = __WAIT_QUEUE_HEAD_INITIALIZER(mock_gate.queue),
 };
 
+/* A reserved region of all devices; there is none while the length is 0. */
+static struct {
+	unsigned long first_iova;
+	unsigned long length;
+	enum iommu_resv_type type;
+} mock_reserved;
+
 /* -- what the driver asks -- */
 
 /**
@@ -83,6 +93,21 @@ bool mock_switch_is_stuck(unsigned long iova)
 	u64 stuck_iova = READ_ONCE(mock_switch_stuck_iova);
 
 	return stuck_iova && iova == stuck_iova;
+}
+
+/**
+ * mock_switch_reserved - what reserved region do devices have?
+ * @first_iova: written: its start
+ * @type: written: its type
+ *
+ * Return: its length in bytes, 0 if there is none.
+ */
+unsigned long mock_switch_reserved(unsigned long *first_iova,
+				   enum iommu_resv_type *type)
+{
+	*first_iova = mock_reserved.first_iova;
+	*type = mock_reserved.type;
+	return mock_reserved.length;
 }
 
 static void mock_sleep(u32 ms)
@@ -174,6 +199,34 @@ static const struct file_operations mock_personality_fops = {
 	.write = mock_personality_write,
 };
 
+static ssize_t mock_reserved_write(struct file *file, const char __user *from,
+				   size_t count, loff_t *pos)
+{
+	unsigned long first_iova, last_iova;
+	ssize_t copied;
+	char line[64];
+
+	copied = mock_copy_line(line, sizeof(line), from, count);
+	if (copied < 0)
+		return copied;
+
+	mock_reserved.length = 0;
+	if (sscanf(line, "%lx %lx", &first_iova, &last_iova) == 2) {
+		mock_reserved.first_iova = first_iova;
+		mock_reserved.length = last_iova - first_iova + 1;
+		mock_reserved.type = strstr(line, "sw_msi") ?
+					     IOMMU_RESV_SW_MSI :
+					     IOMMU_RESV_RESERVED;
+	}
+	return copied;
+}
+
+static const struct file_operations mock_reserved_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.write = mock_reserved_write,
+};
+
 static ssize_t mock_gate_read(struct file *file, char __user *to, size_t count,
 			      loff_t *pos)
 {
@@ -226,6 +279,7 @@ void mock_switch_init(void)
 
 	debugfs_create_file("personality", 0600, dir, NULL,
 			    &mock_personality_fops);
+	debugfs_create_file("reserved", 0600, dir, NULL, &mock_reserved_fops);
 	debugfs_create_file("gate", 0600, dir, NULL, &mock_gate_fops);
 	debugfs_create_atomic_t("fail_map_entry", 0600, dir,
 				&mock_switch_fail_entry);
