@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The commands of the mock IOMMU as functions, as in calls.h, and its switches.
+ */
+#ifndef IOMMU_SELFTEST_MOCK_H
+#define IOMMU_SELFTEST_MOCK_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "calls.h"
+#include "../../../../drivers/iommu/iommufd/iommufd_test.h"
+
+#define APERTURE	((__u64)MOCK_APERTURE_START)
+
+/* The I/O page of the exact mock. */
+#define IO_PAGE		(page_bytes() / 2)
+
+/* The smallest limit of temporary memory, and what it is otherwise. */
+#define LEAST_LIMIT	12
+#define USUAL_LIMIT	65536
+
+/* A mock device: its objects. */
+struct mock {
+	__u32 stdev;
+	__u32 hwpt;
+	__u32 idev;
+};
+
+static inline int test_command(int fd, struct iommu_test_cmd *cmd, __u32 op)
+{
+	cmd->size = sizeof(*cmd);
+	cmd->op = op;
+	return command(fd, IOMMU_TEST_CMD, cmd);
+}
+
+static inline int mock_device(int fd, __u32 pt, struct mock *mock)
+{
+	struct iommu_test_cmd cmd = { .id = pt };
+	int rc = test_command(fd, &cmd, IOMMU_TEST_OP_MOCK_DOMAIN);
+
+	if (!rc) {
+		mock->stdev = cmd.mock_domain.out_stdev_id;
+		mock->hwpt = cmd.mock_domain.out_hwpt_id;
+		mock->idev = cmd.mock_domain.out_idev_id;
+	}
+	return rc;
+}
+
+static inline int mock_device_flags(int fd, __u32 pt, __u32 dev_flags,
+				    struct mock *mock)
+{
+	struct iommu_test_cmd cmd = {
+		.id = pt,
+		.mock_domain_flags.dev_flags = dev_flags,
+	};
+	int rc = test_command(fd, &cmd, IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS);
+
+	if (!rc) {
+		mock->stdev = cmd.mock_domain_flags.out_stdev_id;
+		mock->hwpt = cmd.mock_domain_flags.out_hwpt_id;
+		mock->idev = cmd.mock_domain_flags.out_idev_id;
+	}
+	return rc;
+}
+
+static inline int mock_replace(int fd, struct mock *mock, __u32 pt)
+{
+	struct iommu_test_cmd cmd = {
+		.id = mock->stdev,
+		.mock_domain_replace.pt_id = pt,
+	};
+	int rc = test_command(fd, &cmd, IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE);
+
+	if (!rc)
+		mock->hwpt = cmd.mock_domain_replace.pt_id;
+	return rc;
+}
+
+/* Does the domain show the memory? */
+static inline int check_map(int fd, __u32 hwpt, __u64 va, __u64 length, __u64 iova)
+{
+	struct iommu_test_cmd cmd = {
+		.id = hwpt,
+		.check_map = { .iova = iova, .length = length, .uptr = va },
+	};
+
+	return test_command(fd, &cmd, IOMMU_TEST_OP_MD_CHECK_MAP);
+}
+
+/* Is each page pinned so many times? */
+static inline int check_refs(int fd, __u64 va, __u64 length, __u32 refs)
+{
+	struct iommu_test_cmd cmd = {
+		.check_refs = { .length = length, .uptr = va, .refs = refs },
+	};
+
+	return test_command(fd, &cmd, IOMMU_TEST_OP_MD_CHECK_REFS);
+}
+
+static inline int add_reserved(int fd, __u32 ioas, __u64 start, __u64 length)
+{
+	struct iommu_test_cmd cmd = {
+		.id = ioas,
+		.add_reserved = { .start = start, .length = length },
+	};
+
+	return test_command(fd, &cmd, IOMMU_TEST_OP_ADD_RESERVED);
+}
+
+static inline int temp_limit(int fd, __u32 bytes)
+{
+	struct iommu_test_cmd cmd = { .memory_limit.limit = bytes };
+
+	return test_command(fd, &cmd, IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT);
+}
+
+static inline int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t written;
+
+	if (fd < 0)
+		return -errno;
+	written = write(fd, text, strlen(text));
+	close(fd);
+	return written == (ssize_t)strlen(text) ? 0 : -EIO;
+}
+
+static inline int write_number(const char *path, unsigned long long number)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu", number);
+	return write_text(path, text);
+}
+
+/* A number, or -1. */
+static inline long read_number(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	long number = -1;
+
+	if (!file)
+		return -1;
+	if (fscanf(file, "%ld", &number) != 1)
+		number = -1;
+	fclose(file);
+	return number;
+}
+
+#define SWITCH(name)	"/sys/kernel/debug/iommufd_mock/" name
+
+/* Devices made from now on are of this kind. */
+static inline int set_driver(const char *name)
+{
+	return write_text(SWITCH("personality"), name);
+}
+
+/* Map calls that touch this range wait. */
+static inline int close_gate(__u64 first_iova, __u64 last_iova)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%llx %llx", (unsigned long long)first_iova,
+		 (unsigned long long)last_iova);
+	return write_text(SWITCH("gate"), text);
+}
+
+static inline int open_gate(void)
+{
+	return write_text(SWITCH("gate"), "open");
+}
+
+/* Wait until somebody waits at the gate; false if nobody comes. */
+static inline bool gate_is_busy(void)
+{
+	int tries;
+
+	for (tries = 0; tries < 1000; tries++) {
+		if (read_number(SWITCH("gate")) > 0)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+static inline int set_reserved(__u64 first_iova, __u64 last_iova, bool is_msi)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%llx %llx %s",
+		 (unsigned long long)first_iova, (unsigned long long)last_iova,
+		 is_msi ? "sw_msi" : "");
+	return write_text(SWITCH("reserved"), text);
+}
+
+/* Everything as it is when the kernel starts. */
+static inline int reset_switches(int fd)
+{
+	return set_driver("exact") ?: open_gate() ?:
+	       write_text(SWITCH("reserved"), "none") ?:
+	       write_number(SWITCH("fail_map_entry"), 0) ?:
+	       write_number(SWITCH("stuck_iova"), 0) ?:
+	       write_number(SWITCH("map_delay_ms"), 0) ?:
+	       write_number(SWITCH("pin_delay_ms"), 0) ?:
+	       temp_limit(fd, USUAL_LIMIT);
+}
+
+/* Memory of pages of the smallest size, which are written to. */
+static inline void *small_pages(size_t bytes)
+{
+	void *start = anonymous(bytes);
+
+	if (!start || madvise(start, bytes, MADV_NOHUGEPAGE))
+		return NULL;
+	memset(start, 1, bytes);
+	return start;
+}
+
+/* Memory of one huge page after the other. */
+static inline void *huge_pages(size_t bytes)
+{
+	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+	if (start == MAP_FAILED)
+		return NULL;
+	memset(start, 2, bytes);
+	return start;
+}
+
+#endif
