@@ -35,9 +35,10 @@ struct iommufd_turn {
 #define iommufd_turn_init(turn)						\
 	do {								\
 		static struct lock_class_key __key;			\
+		struct iommufd_turn *__turn = (turn);			\
 									\
-		(turn)->holder = NULL;					\
-		lockdep_init_map(&(turn)->dep_map, #turn, &__key, 0);	\
+		__turn->holder = NULL;					\
+		lockdep_init_map(&__turn->dep_map, #turn, &__key, 0);	\
 	} while (0)
 
 static inline bool __iommufd_turn_try(struct iommufd_turn *turn)
