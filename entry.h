@@ -7,8 +7,10 @@
 
 struct file;
 struct iommufd_ctx;
+struct iommufd_ucmd;
 struct seq_file;
 
+int iommufd_ucmd_vfio_ioas(struct iommufd_ucmd *ucmd);
 long iommufd_vfio_ioctl(struct iommufd_ctx *ictx, unsigned int cmd,
 			unsigned long arg);
 void iommufd_show_fdinfo(struct seq_file *m, struct file *file);

@@ -16,10 +16,21 @@
 
 #include "ioas.h"
 
+static void iommufd_ioas_forget_compat(struct iommufd_object *object)
+{
+	struct iommufd_ctx *ictx = object->ictx;
+
+	xa_lock(&ictx->objects);
+	if (ictx->compat_ioas == object)
+		ictx->compat_ioas = NULL;
+	xa_unlock(&ictx->objects);
+}
+
 static void iommufd_ioas_destroy(struct iommufd_object *object)
 {
 	struct iommufd_ioas *ioas = to_ioas(object);
 
+	iommufd_ioas_forget_compat(object);
 	iopt_destroy(&ioas->iopt);
 	mutex_destroy(&ioas->mutex);
 }

@@ -28,12 +28,15 @@ struct iommufd_object;
  *	ID without an object to be looked up holds a zero entry
  * @groups: struct iommufd_group by IOMMU group ID, of the bound devices. Its
  *	lock guards their device counts
+ * @compat_ioas: the IOAS that VFIO's container ioctls are to use, or NULL;
+ *	guarded by the lock of @objects. No use: it goes when the IOAS goes
  * @account_mode: whom a MAP without CAP_IPC_LOCK charges
  */
 struct iommufd_ctx {
 	struct file *file;
 	struct xarray objects;
 	struct xarray groups;
+	struct iommufd_object *compat_ioas;
 	enum iopt_account_mode account_mode;
 };
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ioctls of a VFIO container, on an iommufd.
+ * VFIO's view of an iommufd: the compat IOAS, and the ioctls of a container.
  *
- * They work on the compat IOAS of the file, which VFIO asks for when a group is
- * given the file as its container. There is none yet: VFIO's wish is refused, so
- * groups keep to containers of VFIO's own, and the ioctls say what they say
- * without a compat IOAS, after the same checks as with one.
+ * User space chooses the compat IOAS with IOMMU_VFIO_IOAS. Then VFIO takes the
+ * file for the container of a group, and attaches its devices there. The ioctls
+ * of a container are not served yet: they answer as without a compat IOAS, after
+ * the same checks as with one.
  */
 #include <linux/export.h>
 #include <linux/iommufd.h>
@@ -13,42 +13,101 @@
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 
+#include <uapi/linux/iommufd.h>
+
 #include "entry.h"
+#include "iommufd_private.h"
 
 /**
- * iommufd_vfio_compat_ioas_get_id() - the IOAS that VFIO's container ioctls use
+ * iommufd_vfio_compat_ioas_get_id() - the IOAS that groups are attached to
  * @ictx: the file
  * @out_ioas_id: written on success: its ID
  *
- * Return: -ENODEV, as there is none.
+ * Context: Any.
+ * Return: 0; -ENODEV if there is none.
  */
 int iommufd_vfio_compat_ioas_get_id(struct iommufd_ctx *ictx, u32 *out_ioas_id)
 {
-	return -ENODEV;
+	int rc = -ENODEV;
+
+	xa_lock(&ictx->objects);
+	if (ictx->compat_ioas &&
+	    ictx->compat_ioas->state == IOMMUFD_OBJECT_PUBLISHED) {
+		*out_ioas_id = ictx->compat_ioas->id;
+		rc = 0;
+	}
+	xa_unlock(&ictx->objects);
+	return rc;
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_vfio_compat_ioas_get_id, IOMMUFD_VFIO);
+
+static void iommufd_vfio_set_compat(struct iommufd_ctx *ictx,
+				    struct iommufd_object *ioas)
+{
+	xa_lock(&ictx->objects);
+	ictx->compat_ioas = ioas;
+	xa_unlock(&ictx->objects);
+}
+
+/**
+ * iommufd_ucmd_vfio_ioas - handler of IOMMU_VFIO_IOAS
+ * @ucmd: the ioctl
+ *
+ * Context: Process context.
+ * Return: 0; -EOPNOTSUPP unknown operation; -ENODEV nothing to GET; -ENOENT no
+ * such IOAS to SET.
+ */
+int iommufd_ucmd_vfio_ioas(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_vfio_ioas *cmd = ucmd->cmd;
+	struct iommufd_object *ioas;
+
+	switch (cmd->op) {
+	case IOMMU_VFIO_IOAS_GET:
+		return iommufd_vfio_compat_ioas_get_id(ucmd->ictx,
+						       &cmd->ioas_id);
+	case IOMMU_VFIO_IOAS_SET:
+		ioas = iommufd_ucmd_get(ucmd, cmd->ioas_id, IOMMUFD_IOAS);
+		if (IS_ERR(ioas))
+			return PTR_ERR(ioas);
+		iommufd_vfio_set_compat(ucmd->ictx, ioas);
+		return 0;
+	case IOMMU_VFIO_IOAS_CLEAR:
+		iommufd_vfio_set_compat(ucmd->ictx, NULL);
+		return 0;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
 
 /**
  * iommufd_vfio_compat_set_no_iommu() - serve a group without an IOMMU
  * @ictx: the file
  *
- * Return: -EOPNOTSUPP.
+ * Context: Process context.
+ * Return: -EINVAL if there is a compat IOAS; else -EOPNOTSUPP.
  */
 int iommufd_vfio_compat_set_no_iommu(struct iommufd_ctx *ictx)
 {
-	return -EOPNOTSUPP;
+	u32 ioas_id;
+
+	return iommufd_vfio_compat_ioas_get_id(ictx, &ioas_id) ? -EOPNOTSUPP :
+								 -EINVAL;
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_vfio_compat_set_no_iommu, IOMMUFD_VFIO);
 
 /**
- * iommufd_vfio_compat_ioas_create() - have an IOAS for the container ioctls
+ * iommufd_vfio_compat_ioas_create() - have an IOAS for the groups of a container
  * @ictx: the file
  *
- * Return: -EOPNOTSUPP.
+ * Context: Process context.
+ * Return: 0 if user space has chosen one; else -EOPNOTSUPP.
  */
 int iommufd_vfio_compat_ioas_create(struct iommufd_ctx *ictx)
 {
-	return -EOPNOTSUPP;
+	u32 ioas_id;
+
+	return iommufd_vfio_compat_ioas_get_id(ictx, &ioas_id) ? -EOPNOTSUPP : 0;
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_vfio_compat_ioas_create, IOMMUFD_VFIO);
 
