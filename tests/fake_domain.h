@@ -82,6 +82,7 @@ void fake_domain_free(struct fake_domain *fake);
 void fake_domain_abandon(struct fake_domain *fake);
 void fake_domain_check(struct fake_domain *fake);
 phys_addr_t fake_domain_lookup(struct fake_domain *fake, unsigned long iova);
+void fake_let_others_run(void);
 const char *fake_personality_name(enum fake_personality personality);
 
 #endif

@@ -9,6 +9,7 @@
 #include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/wait.h>
 
 #include "fake_domain.h"
 
@@ -86,12 +87,28 @@ static void fake_complain(struct fake_domain *fake, const char *what,
 		   fake_personality_name(fake->personality), iova, what);
 }
 
-/* Without this no two tasks would ever meet on a machine with one CPU. */
+/**
+ * fake_let_others_run() - sleep until somebody else does
+ *
+ * Without this no two tasks would ever meet on a machine with one CPU. A sleep
+ * for some time would be one for a whole tick; whoever comes here next ends it.
+ */
+void fake_let_others_run(void)
+{
+	static DECLARE_WAIT_QUEUE_HEAD(sleepers);
+	DEFINE_WAIT(wait);
+
+	wake_up_all(&sleepers);
+	prepare_to_wait(&sleepers, &wait, TASK_UNINTERRUPTIBLE);
+	schedule_timeout(1);
+	finish_wait(&sleepers, &wait);
+}
+
 static void fake_yield(struct fake_domain *fake)
 {
 	might_sleep();
 	if (fake->yields && get_random_u32_below(4) == 0)
-		yield();
+		fake_let_others_run();
 }
 
 /* Return: true for the n-th call after the counter was set to n. */
@@ -702,4 +719,5 @@ static struct kunit_suite fake_domain_suite = {
 	.name = "iommufd_fake_domain",
 	.test_cases = fake_domain_cases,
 };
+
 kunit_test_suite(fake_domain_suite);

@@ -513,6 +513,36 @@ static void bad_memory_is_undone(struct kunit *test)
 	}
 }
 
+static void small_pages_stand_alone(struct kunit *test)
+{
+	unsigned int i;
+
+	for (i = 0; i < FAKE_NR_PERSONALITIES; i++) {
+		struct map_fixture *f = map_fixture_make(test, 64, 64);
+		struct map_domain *domain;
+		unsigned long bytes;
+
+		KUNIT_ASSERT_EQ(test, try_fixed(f, 0x800, 0x800, 0x800), 0);
+		KUNIT_EXPECT_EQ(test, iopt_set_large_pages(&f->iopt, false),
+				-EADDRINUSE);
+		KUNIT_ASSERT_EQ(test, iopt_unmap_all(&f->iopt, &bytes), 0);
+		KUNIT_EXPECT_EQ(test, iopt_set_large_pages(&f->iopt, false), 0);
+		KUNIT_EXPECT_EQ(test, try_fixed(f, 0x800, 0x800, 0x800),
+				-EINVAL);
+
+		KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, 32, TEST_IOVA), 0);
+		domain = map_domain_add(f, i);
+		KUNIT_ASSERT_EQ(test, map_pages_at(f, 32, 32, SZ_2M), 0);
+		KUNIT_EXPECT_EQ(test, domain->fake->nr_maps, 64);
+		KUNIT_EXPECT_EQ(test, iopt_set_large_pages(&f->iopt, false), 0);
+		KUNIT_EXPECT_EQ(test, iopt_set_large_pages(&f->iopt, true), 0);
+		KUNIT_EXPECT_EQ(test, iopt_set_large_pages(&f->iopt, false),
+				-EINVAL);
+		map_domain_remove(f, domain);
+		map_fixture_end(f);
+	}
+}
+
 static struct kunit_case map_cases[] = {
 	KUNIT_CASE(map_without_domain_pins_nothing),
 	KUNIT_CASE(map_without_domain_looks_at_no_memory),
@@ -533,6 +563,7 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(limit_is_exact_for_the_mm),
 	KUNIT_CASE(privileged_pay_nothing),
 	KUNIT_CASE(bad_memory_is_undone),
+	KUNIT_CASE(small_pages_stand_alone),
 	{}
 };
 
@@ -540,4 +571,5 @@ static struct kunit_suite map_suite = {
 	.name = "iommufd_map",
 	.test_cases = map_cases,
 };
+
 kunit_test_suite(map_suite);

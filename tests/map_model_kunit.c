@@ -59,8 +59,11 @@ struct model_area {
  * @iopts: the maps
  * @rnd: random numbers
  * @domains: domains of each map, NULL where there is none
+ * @small_pages: each map's choice
  * @areas: all areas of all maps
- * @next_source: number of the next pages object
+ * @pinned: by pages object and page of the memory: what has been pinned, while
+ *	it has to be; the memory may have other pages there by now
+ * @base_pfn: the lowest PFN of the memory, which is one block
  * @nr_ops: operations so far
  * @nr_failed: those of them that failed, as they had to
  */
@@ -70,8 +73,10 @@ struct model {
 	struct io_pagetable iopts[MODEL_MAPS];
 	struct rnd_state rnd;
 	struct map_domain *domains[MODEL_MAPS][MODEL_DOMAINS];
+	bool small_pages[MODEL_MAPS];
 	struct model_area areas[MODEL_AREAS];
-	unsigned int next_source;
+	struct page *pinned[MODEL_AREAS][MODEL_PAGES];
+	unsigned long base_pfn;
 	unsigned long nr_ops;
 	unsigned long nr_failed;
 };
@@ -81,10 +86,16 @@ static u32 below(struct model *m, u32 limit)
 	return prandom_u32_state(&m->rnd) % limit;
 }
 
-#define for_each_area(m, area)						\
-	for ((area) = (m)->areas; (area) != (m)->areas + MODEL_AREAS;	\
-	     (area)++)							\
-		if ((area)->npages)
+/* The next area behind one, or the first one behind NULL. */
+static struct model_area *next_area(struct model *m, struct model_area *area)
+{
+	for (area = area ? area + 1 : m->areas;
+	     area != m->areas + MODEL_AREAS; area++) {
+		if (area->npages)
+			return area;
+	}
+	return NULL;
+}
 
 static unsigned long area_last(const struct model_area *area)
 {
@@ -119,6 +130,23 @@ static struct model_area *free_area(struct model *m)
 	return NULL;
 }
 
+/* A number for a new pages object, which no area has. */
+static unsigned int free_source(struct model *m)
+{
+	unsigned int source = 0;
+	struct model_area *area;
+
+	area = next_area(m, NULL);
+	while (area) {
+		if (area->source == source) {
+			source++;
+			area = NULL;
+		}
+		area = next_area(m, area);
+	}
+	return source;
+}
+
 static unsigned int nr_free_areas(const struct model *m)
 {
 	unsigned int i, n = 0;
@@ -134,7 +162,7 @@ static struct model_area *area_from(struct model *m, unsigned int map,
 {
 	struct model_area *area, *found = NULL;
 
-	for_each_area(m, area) {
+	for (area = next_area(m, NULL); area; area = next_area(m, area)) {
 		if (area->map == map && area_last(area) >= iova &&
 		    (!found || area->iova < found->iova))
 			found = area;
@@ -147,7 +175,7 @@ static struct model_area *any_area(struct model *m, unsigned int map)
 	struct model_area *area, *found = NULL;
 	unsigned int n = 0;
 
-	for_each_area(m, area) {
+	for (area = next_area(m, NULL); area; area = next_area(m, area)) {
 		if (area->map == map && below(m, ++n) == 0)
 			found = area;
 	}
@@ -162,47 +190,76 @@ static bool overlaps(struct model *m, unsigned int map, unsigned long iova,
 	return area && area->iova <= iova + (npages * PAGE_SIZE - 1);
 }
 
-/* Has @area's source been counted for this page with an earlier area? */
-static bool counted_before(struct model *m, const struct model_area *area,
+static bool must_be_pinned(struct model *m, unsigned int source,
 			   unsigned long page)
 {
-	struct model_area *other;
+	struct model_area *area;
 
-	for_each_area(m, other) {
-		if (other == area)
-			break;
-		if (other->source == area->source && shows(other, page) &&
-		    is_active(m, other->map))
+	for (area = next_area(m, NULL); area; area = next_area(m, area)) {
+		if (area->source == source && shows(area, page) &&
+		    is_active(m, area->map))
 			return true;
 	}
 	return false;
 }
 
-static unsigned int expected_pins(struct model *m, unsigned long page)
+/* What had to be pinned by the last operation was pinned by it. */
+static void update_pinned(struct model *m)
 {
-	struct model_area *area;
-	unsigned int pins = 0;
+	unsigned int source;
+	unsigned long page;
 
-	for_each_area(m, area) {
-		if (is_active(m, area->map) && shows(area, page) &&
-		    !counted_before(m, area, page))
-			pins++;
+	for (source = 0; source < MODEL_AREAS; source++) {
+		for (page = 0; page < MODEL_PAGES; page++) {
+			struct page **pinned = &m->pinned[source][page];
+
+			if (!must_be_pinned(m, source, page))
+				*pinned = NULL;
+			else if (!*pinned)
+				*pinned = m->f->memory->pages[page];
+		}
 	}
-	return pins;
 }
 
 static void check_pages(struct model *m)
 {
+	unsigned int pins[MODEL_PAGES] = {};
 	unsigned long charged = 0;
-	unsigned long page;
+	unsigned long i, page;
 
+	for (i = 0; i < MODEL_AREAS * MODEL_PAGES; i++) {
+		struct page *pinned = m->pinned[0][i];
+
+		if (!pinned)
+			continue;
+		pins[page_to_pfn(pinned) - m->base_pfn]++;
+		charged++;
+	}
 	for (page = 0; page < MODEL_PAGES; page++) {
-		unsigned int pins = expected_pins(m, page);
+		unsigned long pfn = page_to_pfn(m->f->memory->pages[page]);
 
-		expect_pins(m->f, page, 1, pins);
-		charged += pins;
+		expect_pins(m->f, page, 1, pins[pfn - m->base_pfn]);
 	}
 	expect_charge(m->f, charged);
+}
+
+static void check_area(struct model *m, const struct model_area *area,
+		       struct map_domain *domain)
+{
+	unsigned long i;
+
+	for (i = 0; i < area->npages; i++) {
+		struct page *pinned =
+			m->pinned[area->source][area->first_page + i];
+		unsigned long iova = area->iova + i * PAGE_SIZE;
+		phys_addr_t phys = fake_domain_lookup(domain->fake, iova);
+
+		if (phys == page_to_phys(pinned))
+			continue;
+		KUNIT_FAIL(m->test, "IOVA %#lx shows %pa, not what was pinned",
+			   iova, &phys);
+		break;
+	}
 }
 
 static void check_domain(struct model *m, unsigned int map,
@@ -212,12 +269,11 @@ static void check_domain(struct model *m, unsigned int map,
 	unsigned long mapped_bytes = 0;
 
 	fake_domain_check(domain->fake);
-	for_each_area(m, area) {
+	for (area = next_area(m, NULL); area; area = next_area(m, area)) {
 		if (area->map != map)
 			continue;
 		mapped_bytes += area->npages * PAGE_SIZE;
-		expect_mapped(m->f, domain, area->first_page, area->npages,
-			      area->iova);
+		check_area(m, area, domain);
 	}
 	KUNIT_EXPECT_EQ(m->test, domain->fake->mapped_bytes, mapped_bytes);
 }
@@ -229,7 +285,7 @@ static void check_map(struct model *m, unsigned int map)
 	unsigned long mapped_bytes = 0;
 	unsigned int i;
 
-	for_each_area(m, area) {
+	for (area = next_area(m, NULL); area; area = next_area(m, area)) {
 		if (area->map == map)
 			mapped_bytes += area->npages * PAGE_SIZE;
 	}
@@ -244,6 +300,7 @@ static void check_all(struct model *m)
 {
 	unsigned int map;
 
+	update_pinned(m);
 	check_pages(m);
 	for (map = 0; map < MODEL_MAPS; map++)
 		check_map(m, map);
@@ -306,7 +363,7 @@ static void do_map(struct model *m)
 {
 	struct model_area area = {
 		.map = below(m, MODEL_MAPS),
-		.source = m->next_source++,
+		.source = free_source(m),
 		.first_page = below(m, MODEL_PAGES),
 		.iova = any_fixed_iova(m),
 	};
@@ -497,7 +554,7 @@ static bool has_bad_area(struct model *m, unsigned int map)
 {
 	struct model_area *area;
 
-	for_each_area(m, area) {
+	for (area = next_area(m, NULL); area; area = next_area(m, area)) {
 		if (area->map == map && shows(area, MODEL_BAD_PAGE))
 			return true;
 	}
@@ -546,6 +603,30 @@ static void do_remove_domain(struct model *m)
 	remove_domain(m, below(m, MODEL_MAPS), below(m, MODEL_DOMAINS));
 }
 
+static void do_choose_pages(struct model *m)
+{
+	unsigned int map = below(m, MODEL_MAPS);
+	bool small_pages = below(m, 2);
+	int rc, expected = 0;
+
+	if (small_pages && !m->small_pages[map] && is_active(m, map) &&
+	    area_from(m, map, 0))
+		expected = -EINVAL;
+	rc = iopt_set_large_pages(&m->iopts[map], !small_pages);
+	judge(m, "choice of pages", rc, expected);
+	if (!rc)
+		m->small_pages[map] = small_pages;
+}
+
+/* The same addresses, other pages: what is pinned from now on. */
+static void do_exchange(struct model *m)
+{
+	unsigned long a = below(m, MODEL_PAGES / 16 - 1) * 16;
+	unsigned long b = below(m, MODEL_PAGES / 16 - 1) * 16;
+
+	user_memory_exchange(m->f->memory, a, b, 16);
+}
+
 static void do_something(struct model *m)
 {
 	static void (* const ops[])(struct model *m) = {
@@ -553,11 +634,22 @@ static void do_something(struct model *m)
 		do_copy, do_copy, do_copy,
 		do_unmap, do_unmap, do_unmap, do_unmap,
 		do_abort, do_unmap_all,
-		do_add_domain, do_remove_domain,
+		do_add_domain, do_remove_domain, do_exchange,
+		do_choose_pages,
 	};
 
 	ops[below(m, ARRAY_SIZE(ops))](m);
 	m->nr_ops++;
+}
+
+static unsigned long lowest_pfn(const struct user_memory *memory)
+{
+	unsigned long pfn = ULONG_MAX;
+	unsigned long i;
+
+	for (i = 0; i < memory->npages; i++)
+		pfn = min(pfn, page_to_pfn(memory->pages[i]));
+	return pfn;
 }
 
 static struct model *model_make(struct kunit *test, u64 seed)
@@ -572,6 +664,7 @@ static struct model *model_make(struct kunit *test, u64 seed)
 	m->f = map_fixture_make(test, MODEL_PAGES,
 				layouts[below(m, ARRAY_SIZE(layouts))]);
 	user_memory_break(m->f->memory, MODEL_BAD_PAGE);
+	m->base_pfn = lowest_pfn(m->f->memory);
 	for (map = 0; map < MODEL_MAPS; map++)
 		iopt_init(&m->iopts[map]);
 	return m;
@@ -632,4 +725,5 @@ static struct kunit_suite map_model_suite = {
 	.name = "iommufd_map_model",
 	.test_cases = map_model_cases,
 };
+
 kunit_test_suite(map_model_suite);

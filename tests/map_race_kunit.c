@@ -137,7 +137,7 @@ static void race_abort(struct racer *racer)
 
 	judge(racer, "map", iopt_map_begin(any_map(racer), &request, &pending),
 	      allowed);
-	yield();
+	fake_let_others_run();
 	if (pending.iopt)
 		iopt_pending_abort(&pending);
 }
@@ -197,7 +197,7 @@ static void race_attach(struct racer *racer)
 	if (!rc) {
 		expect_mapped(f, domain, 0, STEADY_PAGES, STEADY_IOVA);
 		if (below(racer, 2))
-			msleep(below(racer, 20));
+			usleep_range(1000, 20000);
 		iopt_domain_remove(iopt, &domain->member);
 	}
 	map_domain_free(domain);
@@ -221,7 +221,7 @@ static int race_forgetter(struct map_task *task)
 
 	while (time_before(jiffies, race->deadline)) {
 		user_memory_forget(race->f->memory);
-		msleep(1);
+		usleep_range(1000, 2000);
 	}
 	return 0;
 }
@@ -349,4 +349,5 @@ static struct kunit_suite map_race_suite = {
 	.name = "iommufd_map_race",
 	.test_cases = map_race_cases,
 };
+
 kunit_test_suite(map_race_suite);

@@ -104,17 +104,64 @@ static struct io_pagetable *make_other_map(struct kunit *test)
 	return iopt;
 }
 
-static int copy_to_other_map(struct map_fixture *f, struct io_pagetable *other,
-			     unsigned long iova)
+/* Copy pages to COPY_IOVA of another map. */
+static int copy_between(struct io_pagetable *from, unsigned long iova,
+			struct io_pagetable *to, unsigned long npages)
 {
 	struct iopt_map_request request = {
-		.length = TEST_PAGES * PAGE_SIZE,
+		.length = npages * PAGE_SIZE,
 		.iova = COPY_IOVA,
 		.iommu_prot = TEST_PROT,
 		.fixed_iova = true,
 	};
 
-	return copy_request(&f->iopt, iova, other, &request);
+	return copy_request(from, iova, to, &request);
+}
+
+static int copy_to_other_map(struct map_fixture *f, struct io_pagetable *other,
+			     unsigned long iova)
+{
+	return copy_between(&f->iopt, iova, other, TEST_PAGES);
+}
+
+/*
+ * What is known of pages stays known while some of them are pinned. It must not
+ * be believed for those that were unpinned meanwhile.
+ */
+static void pinned_anew_is_known_anew(struct kunit *test)
+{
+	unsigned long npages;
+
+	for (npages = 4; npages <= 20; npages += 16) {
+		struct map_fixture *f = map_fixture_make(test, TEST_PAGES,
+							 TEST_PAGES);
+		struct map_domain *first = map_domain_add(f, FAKE_VTD);
+		struct io_pagetable *other = make_other_map(test);
+		struct map_domain *second;
+
+		KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, TEST_PAGES, TEST_IOVA),
+				0);
+		KUNIT_ASSERT_EQ(test, copy_to_other_map(f, other, TEST_IOVA),
+				0);
+		KUNIT_ASSERT_EQ(test, copy_pages_at(f, TEST_IOVA + SZ_128K, 1,
+						    0), 0);
+		KUNIT_ASSERT_EQ(test, unmap_at(f, TEST_IOVA, TEST_PAGES), 0);
+		expect_charge(f, 1);
+
+		user_memory_exchange(f->memory, 0, TEST_PAGES / 2,
+				     TEST_PAGES / 2);
+		KUNIT_ASSERT_EQ(test, copy_between(other, COPY_IOVA, &f->iopt,
+						   npages), 0);
+		expect_mapped(f, first, 0, npages, COPY_IOVA);
+		second = map_domain_add(f, FAKE_ARM);
+		expect_mapped(f, second, 0, npages, COPY_IOVA);
+		KUNIT_ASSERT_EQ(test, unmap_at(f, COPY_IOVA, npages), 0);
+		expect_charge(f, 1);
+		map_domain_remove(f, first);
+		map_domain_remove(f, second);
+		iopt_destroy(other);
+		map_fixture_end(f);
+	}
 }
 
 static struct iopt_pages *pages_at(struct map_fixture *f,
@@ -246,6 +293,7 @@ static struct kunit_case map_share_cases[] = {
 	KUNIT_CASE(copies_share_one_pin),
 	KUNIT_CASE(copy_over_several_areas),
 	KUNIT_CASE(copy_cannot_gain_write_access),
+	KUNIT_CASE(pinned_anew_is_known_anew),
 	KUNIT_CASE(nothing_is_taken_from_quarantine),
 	KUNIT_CASE(quarantined_copy_keeps_its_pages),
 	{}
@@ -255,4 +303,5 @@ static struct kunit_suite map_share_suite = {
 	.name = "iommufd_map_share",
 	.test_cases = map_share_cases,
 };
+
 kunit_test_suite(map_share_suite);

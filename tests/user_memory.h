@@ -53,6 +53,8 @@ void user_memory_wait_parked(struct user_memory *memory);
 void user_memory_resume(struct user_memory *memory);
 void user_memory_break(struct user_memory *memory, unsigned long index);
 void user_memory_forget(struct user_memory *memory);
+void user_memory_exchange(struct user_memory *memory, unsigned long a,
+			  unsigned long b, unsigned long npages);
 unsigned int user_memory_pins(const struct user_memory *memory,
 			      unsigned long index);
 unsigned long user_memory_total_pins(const struct user_memory *memory);

@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "fake_domain.h"
 #include "user_memory.h"
 
 static void user_memory_release(struct kref *kref)
@@ -66,7 +67,7 @@ static vm_fault_t user_memory_fault(struct vm_fault *vmf)
 	if (user_memory_parks(memory, vmf->pgoff))
 		return user_memory_sleep(memory, vmf);
 	if (memory->yields)
-		yield();
+		fake_let_others_run();
 	vmf->page = memory->pages[vmf->pgoff];
 	get_page(vmf->page);
 	return 0;
@@ -116,13 +117,12 @@ static bool user_memory_alloc_pages(struct user_memory *memory)
 
 static void user_memory_swap_blocks(struct user_memory *memory,
 				    unsigned long a, unsigned long b,
-				    unsigned long block_pages)
+				    unsigned long npages)
 {
 	unsigned long i;
 
-	for (i = 0; a != b && i < block_pages; i++)
-		swap(memory->pages[a * block_pages + i],
-		     memory->pages[b * block_pages + i]);
+	for (i = 0; a != b && i < npages; i++)
+		swap(memory->pages[a + i], memory->pages[b + i]);
 }
 
 static void user_memory_shuffle(struct user_memory *memory,
@@ -131,8 +131,9 @@ static void user_memory_shuffle(struct user_memory *memory,
 	unsigned long i;
 
 	for (i = memory->npages / block_pages; i > 1; i--)
-		user_memory_swap_blocks(memory, i - 1,
-					get_random_u32_below(i), block_pages);
+		user_memory_swap_blocks(memory, (i - 1) * block_pages,
+					get_random_u32_below(i) * block_pages,
+					block_pages);
 }
 
 static struct user_memory *user_memory_alloc(struct kunit *test,
@@ -244,6 +245,22 @@ void user_memory_forget(struct user_memory *memory)
 }
 
 /**
+ * user_memory_exchange() - put other pages behind the addresses
+ * @memory: memory of the current mm
+ * @a: first page of a block
+ * @b: first page of another, which does not overlap it, or the same
+ * @npages: pages of each
+ *
+ * What is pinned stays pinned, as after an munmap() and mmap().
+ */
+void user_memory_exchange(struct user_memory *memory, unsigned long a,
+			  unsigned long b, unsigned long npages)
+{
+	user_memory_forget(memory);
+	user_memory_swap_blocks(memory, a, b, npages);
+}
+
+/**
  * user_memory_pins() - count the pins of a page
  * @memory: the memory
  * @index: the page
@@ -331,4 +348,5 @@ static struct kunit_suite user_memory_suite = {
 	.name = "iommufd_user_memory",
 	.test_cases = user_memory_cases,
 };
+
 kunit_test_suite(user_memory_suite);
