@@ -91,6 +91,8 @@ struct mock_personality {
  * @granule_shift: log2 of the smallest page
  * @entries: entry by number of the smallest page
  * @nr_devices: so many are attached
+ * @next_iova: where the last map call ended
+ * @nr_adjoining: so many calls have gone on where another ended
  * @tracks_dirty: dirty pages are being tracked
  * @has_stuck: an unmap failed because the test wanted it to
  */
@@ -101,6 +103,8 @@ struct mock_domain {
 	unsigned int granule_shift;
 	struct xarray entries;
 	atomic_t nr_devices;
+	unsigned long next_iova;
+	unsigned int nr_adjoining;
 	bool tracks_dirty;
 	bool has_stuck;
 };
@@ -327,14 +331,31 @@ static int mock_add_leaf(struct mock_domain *mock, const struct mock_step *step,
 }
 
 /*
+ * Scattered memory is mapped by one call after the other. A test that tries all
+ * places where something can fail has no time for each of them.
+ */
+static bool mock_shall_fail(struct mock_domain *mock, const struct mock_step *step)
+{
+	bool adjoins = READ_ONCE(mock->next_iova) == step->iova;
+
+	WRITE_ONCE(mock->next_iova, step->iova + step->length);
+	if (adjoins && ++mock->nr_adjoining % 16)
+		return false;
+	return iommufd_should_fail();
+}
+
+/*
  * Map a step leaf by leaf. What is done is taken off it, also on error. A failure
  * that is injected comes in the middle, where it does most harm.
  */
 static int mock_add_leaves(struct mock_domain *mock, struct mock_step *step,
 			   gfp_t gfp)
 {
-	size_t fail_below = iommufd_should_fail() ? step->length / 2 + 1 : 0;
-	int rc = 0;
+	size_t fail_below = 0;
+	int rc;
+
+	if (mock_shall_fail(mock, step))
+		fail_below = step->length / 2 + 1;
 
 	while (step->length && step->length >= fail_below) {
 		size_t bytes = mock->personality->leaf_bytes(mock, step);

@@ -692,7 +692,7 @@ struct racer {
 static void *attach_many(void *data)
 {
 	struct racer *racer = data;
-	struct mock mock;
+	struct mock mock = {};
 	int i;
 
 	for (i = 0; i < 50 && !racer->rc; i++) {

@@ -1,0 +1,762 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Drivers that fail, get stuck or take their time. Whatever they leave behind, no
+ * page is unpinned while a device can reach it, and nobody else has to wait.
+ */
+#include <linux/types.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "mock.h"
+#include "../kselftest_harness.h"
+
+#define ROOM	(2 * HUGE_BYTES)
+
+/* Is nothing of a range mapped? */
+static bool is_empty(int fd, __u32 hwpt, __u64 va, __u64 length, __u64 iova)
+{
+	__u64 done;
+
+	for (done = 0; done < length; done += page_bytes()) {
+		if (check_map(fd, hwpt, va + done, page_bytes(),
+			      iova + done) != -EINVAL)
+			return false;
+	}
+	return true;
+}
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+FIXTURE(driver)
+{
+	int fd;
+	__u32 ioas;
+	__u64 page;
+	/* the starts of ROOM bytes each, seen by children as well */
+	__u64 small;
+	__u64 large;
+};
+
+FIXTURE_VARIANT(driver)
+{
+	const char *name;
+	/* one that comes second, of another kind */
+	const char *other;
+};
+
+FIXTURE_VARIANT_ADD(driver, exact)
+{
+	.name = "exact",
+	.other = "vtd",
+};
+
+FIXTURE_VARIANT_ADD(driver, vtd)
+{
+	.name = "vtd",
+	.other = "amd",
+};
+
+FIXTURE_VARIANT_ADD(driver, amd)
+{
+	.name = "amd",
+	.other = "virtio",
+};
+
+FIXTURE_VARIANT_ADD(driver, arm)
+{
+	.name = "arm",
+	.other = "vtd",
+};
+
+FIXTURE_VARIANT_ADD(driver, virtio)
+{
+	.name = "virtio",
+	.other = "arm",
+};
+
+/* Shared memory stays the same memory in a child, so the parent can look at it. */
+static __u64 shared_pages(size_t bytes)
+{
+	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (start == MAP_FAILED)
+		return 0;
+	memset(start, 1, bytes);
+	return (uintptr_t)start;
+}
+
+FIXTURE_SETUP(driver)
+{
+	self->fd = open_iommu();
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, reset_switches(self->fd));
+	ASSERT_EQ(0, set_driver(variant->name));
+	ASSERT_EQ(0, ioas_alloc(self->fd, &self->ioas));
+	self->page = page_bytes();
+	self->small = shared_pages(ROOM);
+	ASSERT_NE(0, self->small);
+	self->large = (uintptr_t)huge_pages(ROOM);
+	ASSERT_NE(0, self->large);
+}
+
+FIXTURE_TEARDOWN(driver)
+{
+	EXPECT_EQ(0, reset_switches(self->fd));
+	ASSERT_EQ(0, close(self->fd));
+	self->fd = open_iommu();
+	EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0));
+	close(self->fd);
+}
+
+/* -- no memory for page tables */
+
+/* Entries until the failure: each border of tables and calls, and around them. */
+static const unsigned int fail_after[] = {
+	1, 2, 3, 64, 65, 511, 512, 513, 600, 1023, 1024,
+};
+
+TEST_F(driver, map_fails_half_way)
+{
+	const __u64 memory[] = { self->small, self->large };
+	const __u64 length = 1024 * self->page;
+	struct mock mock;
+	unsigned int i;
+
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
+	for (i = 0; i < 2 * ARRAY_SIZE(fail_after); i++) {
+		/* large leaves fit on one side of the border, or on none */
+		__u64 iova = APERTURE + HUGE_BYTES + i % 3 * 256 * self->page;
+		__u64 va = memory[i & 1];
+
+		ASSERT_EQ(0, map_at(self->fd, self->ioas, va, self->page,
+				    iova - self->page));
+		ASSERT_EQ(0, map_at(self->fd, self->ioas, va, self->page,
+				    iova + length));
+		ASSERT_EQ(0, write_number(SWITCH("fail_map_entry"),
+					  fail_after[i / 2]));
+		EXPECT_EQ(-ENOMEM, map_at(self->fd, self->ioas, va, length, iova))
+			TH_LOG("entry %u", fail_after[i / 2]);
+		EXPECT_TRUE(is_empty(self->fd, mock.hwpt, va, length, iova));
+		EXPECT_EQ(0, check_refs(self->fd, va + self->page,
+					length - self->page, 0));
+		/* the neighbours are where they were */
+		EXPECT_EQ(0, check_map(self->fd, mock.hwpt, va, self->page,
+				       iova - self->page));
+		EXPECT_EQ(0, check_map(self->fd, mock.hwpt, va, self->page,
+				       iova + length));
+		/* and nothing is in the way of the next try */
+		EXPECT_EQ(0, map_at(self->fd, self->ioas, va, length, iova));
+		EXPECT_EQ(0, check_map(self->fd, mock.hwpt, va, length, iova));
+		EXPECT_EQ(0, unmap_all(self->fd, self->ioas, NULL));
+	}
+}
+
+TEST_F(driver, attach_fails_half_way)
+{
+	const __u64 length = 300 * self->page;
+	struct mock mock;
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, map_at(self->fd, self->ioas,
+				    (i & 1 ? self->large : self->small) +
+				    i * length / 3,
+				    length, APERTURE + i * 2 * length));
+	for (i = 0; i < ARRAY_SIZE(fail_after); i++) {
+		ASSERT_EQ(0, write_number(SWITCH("fail_map_entry"), fail_after[i]));
+		EXPECT_EQ(-ENOMEM, mock_device(self->fd, self->ioas, &mock));
+		EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0));
+	}
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(0, check_map(self->fd, mock.hwpt,
+				       (i & 1 ? self->large : self->small) +
+				       i * length / 3,
+				       length, APERTURE + i * 2 * length));
+}
+
+/* The second of two domains fails: the first loses what it had just got. */
+TEST_F(driver, one_of_two_fails)
+{
+	const __u64 length = 512 * self->page;
+	struct mock a, b;
+	unsigned int n;
+
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &a));
+	ASSERT_EQ(0, set_driver(variant->other));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &b));
+	EXPECT_NE(a.hwpt, b.hwpt);
+	for (n = 1; n < 1024; n += 73) {
+		ASSERT_EQ(0, write_number(SWITCH("fail_map_entry"), n));
+		EXPECT_EQ(-ENOMEM, map_at(self->fd, self->ioas, self->small, length,
+					  APERTURE));
+		EXPECT_TRUE(is_empty(self->fd, a.hwpt, self->small, length,
+				     APERTURE));
+		EXPECT_TRUE(is_empty(self->fd, b.hwpt, self->small, length,
+				     APERTURE));
+		EXPECT_EQ(0, check_refs(self->fd, self->small, length, 0));
+	}
+	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->small, length, APERTURE));
+	EXPECT_EQ(0, check_map(self->fd, a.hwpt, self->small, length, APERTURE));
+	EXPECT_EQ(0, check_map(self->fd, b.hwpt, self->small, length, APERTURE));
+}
+
+/* A domain that fails while it is added: those that were there have all. */
+TEST_F(driver, second_domain_fails)
+{
+	const __u64 length = 512 * self->page;
+	struct mock a, b;
+	unsigned int n;
+
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small, length, APERTURE));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->large, HUGE_BYTES,
+			    2 * APERTURE));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &a));
+	ASSERT_EQ(0, set_driver(variant->other));
+	for (n = 1; n < 1024; n += 73) {
+		ASSERT_EQ(0, write_number(SWITCH("fail_map_entry"), n));
+		EXPECT_EQ(-ENOMEM, mock_device(self->fd, self->ioas, &b));
+		EXPECT_EQ(0, check_map(self->fd, a.hwpt, self->small, length,
+				       APERTURE));
+		EXPECT_EQ(0, check_map(self->fd, a.hwpt, self->large, HUGE_BYTES,
+				       2 * APERTURE));
+		EXPECT_EQ(0, check_refs(self->fd, self->small, length, 1));
+	}
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &b));
+	EXPECT_EQ(0, check_map(self->fd, b.hwpt, self->small, length, APERTURE));
+	EXPECT_EQ(0, destroy(self->fd, a.stdev));
+	EXPECT_EQ(0, check_map(self->fd, b.hwpt, self->small, length, APERTURE));
+	EXPECT_EQ(0, check_refs(self->fd, self->small, length, 1));
+}
+
+/* -- fault injection at every place there is */
+
+static void quiet(const char *name)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/verbose", name);
+	write_number(path, 0);
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/ignore-gfp-wait", name);
+	write_text(path, "N");
+}
+
+/* Have the n-th place from now on fail; n 0: none. */
+static int fail_nth(unsigned int n)
+{
+	return write_number("/proc/thread-self/fail-nth", n);
+}
+
+static bool did_fail(void)
+{
+	long left = read_number("/proc/thread-self/fail-nth");
+
+	fail_nth(0);
+	return !left;
+}
+
+struct swept {
+	__u64 va;
+	const char *other;
+};
+
+/* Everything that can fail, once. Return: 0 or the first error. */
+static int sweep_body(int fd, const struct swept *swept)
+{
+	const __u64 length = 100 * page_bytes();
+	struct mock mock = {}, second = {};
+	__u32 ioas, other;
+	int rc;
+
+	rc = ioas_alloc(fd, &ioas) ?:
+	     ioas_alloc(fd, &other) ?:
+	     map_at(fd, ioas, swept->va, length, APERTURE) ?:
+	     mock_device(fd, ioas, &mock) ?:
+	     map_at(fd, ioas, swept->va + length, length, 2 * APERTURE) ?:
+	     mock_device(fd, ioas, &second) ?:
+	     map_at(fd, other, swept->va, length, 3 * APERTURE) ?:
+	     mock_replace(fd, &mock, other) ?:
+	     unmap(fd, ioas, APERTURE, length, NULL) ?:
+	     check_map(fd, mock.hwpt, swept->va, length, 3 * APERTURE);
+	return rc;
+}
+
+TEST_F(driver, every_place_fails)
+{
+	const struct swept swept = { .va = self->small };
+	unsigned int n, failures = 0;
+	bool failed;
+	int fd, rc;
+
+	if (access("/proc/thread-self/fail-nth", W_OK))
+		SKIP(return, "the kernel is built without fault injection");
+
+	quiet("failslab");
+	quiet("fail_page_alloc");
+	write_number("/sys/kernel/debug/fail_iommufd/verbose", 0);
+	for (n = 1; n < 2000; n++) {
+		fd = open_iommu();
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, fail_nth(n));
+		rc = sweep_body(fd, &swept);
+		failed = did_fail();
+		EXPECT_EQ(0, close(fd));
+		EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0))
+			TH_LOG("place %u", n);
+		if (!failed)
+			break;
+		failures += !!rc;
+		/* what has failed once does not stay broken */
+		if (n % 16 == 0) {
+			fd = open_iommu();
+			EXPECT_EQ(0, sweep_body(fd, &swept))
+				TH_LOG("place %u", n);
+			EXPECT_EQ(0, close(fd));
+		}
+	}
+	EXPECT_EQ(0, rc);
+	EXPECT_LT(n, 400);
+	/* most of them cannot be made up for */
+	EXPECT_LT(20, failures);
+	TH_LOG("%u places, %u of them failed", n - 1, failures);
+}
+
+/* -- a small memory cgroup */
+
+#define CGROUP	"/sys/fs/cgroup/iommufd_selftest"
+
+/* In a child: map more than its cgroup has page tables for. */
+static void map_beyond_the_limit(__u64 va)
+{
+	struct mock mock;
+	__u64 iova;
+	__u32 ioas;
+	int fd, rc;
+
+	fd = open_iommu();
+	rc = ioas_alloc(fd, &ioas) ?: mock_device(fd, ioas, &mock);
+	if (rc || write_number(CGROUP "/cgroup.procs", getpid()))
+		_exit(1);
+	for (iova = APERTURE; iova + ROOM <= MOCK_APERTURE_LAST; iova += ROOM) {
+		rc = map_at(fd, ioas, va, ROOM, iova);
+		if (rc)
+			_exit(rc == -ENOMEM ? 0 : 2);
+	}
+	_exit(3);
+}
+
+/* A map fails at some page of a page table, or the kernel kills who maps. */
+TEST_F(driver, small_memory_cgroup)
+{
+	int status;
+	pid_t child;
+
+	if (mkdir(CGROUP, 0755))
+		SKIP(return, "there is no memory cgroup");
+	ASSERT_EQ(0, write_number(CGROUP "/memory.max", 4UL << 20));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		map_beyond_the_limit(self->small);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) || !WEXITSTATUS(status))
+		TH_LOG("status %x", status);
+	EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0));
+	EXPECT_EQ(0, rmdir(CGROUP));
+}
+
+/* -- unmaps that do not happen */
+
+/*
+ * The pages that the driver keeps mapped stay pinned and keep their IOVA, and all
+ * else goes on.
+ */
+TEST_F(driver, stuck_unmap)
+{
+	const __u64 length = 8 * self->page, stuck = APERTURE + 3 * self->page;
+	__u64 va = (uintptr_t)small_pages(HUGE_BYTES), bytes = 1;
+	struct mock mock;
+
+	ASSERT_NE(0, va);
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, va, length, APERTURE));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small, length,
+			    APERTURE + length));
+	ASSERT_EQ(0, write_number(SWITCH("stuck_iova"), stuck));
+
+	EXPECT_EQ(-ENOTRECOVERABLE, unmap(self->fd, self->ioas, APERTURE, length,
+					  &bytes));
+	EXPECT_EQ(0, bytes);
+	ASSERT_EQ(0, write_number(SWITCH("stuck_iova"), 0));
+	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, va + 3 * self->page,
+			       self->page, stuck));
+	EXPECT_EQ(0, check_refs(self->fd, va + 3 * self->page, self->page, 1));
+	/* neither is it mapped over, nor unmapped */
+	EXPECT_EQ(-EEXIST, map_at(self->fd, self->ioas, va, self->page, APERTURE));
+	EXPECT_EQ(-EEXIST, map_at(self->fd, self->ioas, va, self->page, stuck));
+	EXPECT_EQ(-ENOTRECOVERABLE, unmap(self->fd, self->ioas, APERTURE, length,
+					  &bytes));
+
+	/* its neighbours are as good as new */
+	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, self->small, length,
+			       APERTURE + length));
+	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->small, length,
+			    APERTURE + 2 * length));
+	EXPECT_EQ(-ENOTRECOVERABLE, unmap_all(self->fd, self->ioas, &bytes));
+	EXPECT_EQ(2 * length, bytes);
+	EXPECT_EQ(0, check_refs(self->fd, self->small, length, 0));
+	EXPECT_EQ(0, check_refs(self->fd, va + 3 * self->page, self->page, 1));
+	EXPECT_EQ(0, destroy(self->fd, mock.stdev));
+	EXPECT_EQ(0, destroy(self->fd, self->ioas));
+}
+
+/* -- drivers that take their time */
+
+/* An ioctl in a thread of its own. */
+struct slow {
+	pthread_t thread;
+	int fd;
+	__u32 id;
+	__u64 va;
+	__u64 length;
+	__u64 iova;
+	struct mock mock;
+	__u64 bytes;
+	int rc;
+	int is_done;
+};
+
+static void slow_is_done(struct slow *slow, int rc)
+{
+	slow->rc = rc;
+	__atomic_store_n(&slow->is_done, 1, __ATOMIC_RELEASE);
+}
+
+static bool is_done(struct slow *slow)
+{
+	return __atomic_load_n(&slow->is_done, __ATOMIC_ACQUIRE);
+}
+
+static void *slow_attach(void *data)
+{
+	struct slow *slow = data;
+
+	slow_is_done(slow, mock_device(slow->fd, slow->id, &slow->mock));
+	return NULL;
+}
+
+static void *slow_map(void *data)
+{
+	struct slow *slow = data;
+
+	slow_is_done(slow, map_at(slow->fd, slow->id, slow->va, slow->length,
+				  slow->iova));
+	return NULL;
+}
+
+static void *slow_unmap_all(void *data)
+{
+	struct slow *slow = data;
+
+	slow_is_done(slow, unmap_all(slow->fd, slow->id, &slow->bytes));
+	return NULL;
+}
+
+static void *slow_destroy(void *data)
+{
+	struct slow *slow = data;
+
+	slow_is_done(slow, destroy(slow->fd, slow->id));
+	return NULL;
+}
+
+/*
+ * While a device is being attached to a full IOAS, everybody else maps, unmaps and
+ * looks, in front of where the attach is as well as behind it.
+ */
+TEST_F(driver, attach_stops_nobody)
+{
+	const __u64 length = 64 * self->page, gap = 4 * length;
+	struct slow slow = { .fd = self->fd, .id = self->ioas };
+	__u32 elsewhere;
+	struct mock old;
+	int i;
+
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &old));
+	for (i = 0; i < 8; i++)
+		ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small + i * length,
+				    length, APERTURE + i * gap));
+	/* the attach comes as far as the fifth area */
+	ASSERT_EQ(0, close_gate(APERTURE + 4 * gap, APERTURE + 4 * gap));
+	ASSERT_EQ(0, set_driver(variant->other));
+	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_attach, &slow));
+	ASSERT_TRUE(gate_is_busy());
+
+	EXPECT_EQ(0, unmap(self->fd, self->ioas, APERTURE + gap, length, NULL));
+	EXPECT_EQ(0, unmap(self->fd, self->ioas, APERTURE + 6 * gap, length, NULL));
+	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->small + length, length,
+			    APERTURE + gap + length));
+	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->small + 6 * length, length,
+			    APERTURE + 6 * gap + length));
+	EXPECT_EQ(0, check_map(self->fd, old.hwpt, self->small + 6 * length, length,
+			       APERTURE + 6 * gap + length));
+	EXPECT_EQ(0, check_map(self->fd, old.hwpt, self->small + 4 * length, length,
+			       APERTURE + 4 * gap));
+	EXPECT_EQ(0, check_refs(self->fd, self->small, 8 * length, 1));
+	EXPECT_EQ(0, ioas_alloc(self->fd, &elsewhere));
+	EXPECT_EQ(0, map_at(self->fd, elsewhere, self->small, length, 0));
+	EXPECT_EQ(0, destroy(self->fd, elsewhere));
+	EXPECT_FALSE(is_done(&slow));
+
+	ASSERT_EQ(0, open_gate());
+	pthread_join(slow.thread, NULL);
+	ASSERT_EQ(0, slow.rc);
+	for (i = 0; i < 8; i++) {
+		__u64 iova = APERTURE + i * gap + (i == 1 || i == 6) * length;
+
+		EXPECT_EQ(0, check_map(self->fd, slow.mock.hwpt,
+				       self->small + i * length, length, iova))
+			TH_LOG("area %d", i);
+		EXPECT_EQ(0, check_map(self->fd, old.hwpt,
+				       self->small + i * length, length, iova));
+	}
+	EXPECT_TRUE(is_empty(self->fd, slow.mock.hwpt, self->small + length, length,
+			     APERTURE + gap));
+	EXPECT_TRUE(is_empty(self->fd, slow.mock.hwpt, self->small + 6 * length,
+			     length, APERTURE + 6 * gap));
+	/* the domain that was asked for the PFNs goes */
+	EXPECT_EQ(0, destroy(self->fd, old.stdev));
+	EXPECT_EQ(0, check_refs(self->fd, self->small, 8 * length, 1));
+	EXPECT_EQ(0, unmap_all(self->fd, self->ioas, NULL));
+	EXPECT_EQ(0, check_refs(self->fd, self->small, 8 * length, 0));
+}
+
+/* The same when nothing is pinned yet, and the area it is at wants to go. */
+TEST_F(driver, first_attach_stops_nobody)
+{
+	const __u64 length = 64 * self->page, gap = 4 * length;
+	struct slow slow = { .fd = self->fd, .id = self->ioas };
+	struct slow all = { .fd = self->fd, .id = self->ioas };
+	int i;
+
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small + i * length,
+				    length, APERTURE + i * gap));
+	ASSERT_EQ(0, close_gate(APERTURE + gap, APERTURE + gap));
+	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_attach, &slow));
+	ASSERT_TRUE(gate_is_busy());
+	EXPECT_EQ(0, unmap(self->fd, self->ioas, APERTURE, length, NULL));
+	EXPECT_EQ(0, unmap(self->fd, self->ioas, APERTURE + 2 * gap, length, NULL));
+	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->small, length,
+			    APERTURE + 3 * gap));
+	EXPECT_EQ(0, check_refs(self->fd, self->small, length, 1));
+	EXPECT_EQ(0, check_refs(self->fd, self->small + 2 * length, length, 0));
+	ASSERT_EQ(0, pthread_create(&all.thread, NULL, slow_unmap_all, &all));
+	usleep(50000);
+	/* the driver is at it: nobody can take it away from under it */
+	EXPECT_FALSE(is_done(&all));
+
+	ASSERT_EQ(0, open_gate());
+	pthread_join(slow.thread, NULL);
+	pthread_join(all.thread, NULL);
+	EXPECT_EQ(0, slow.rc);
+	EXPECT_EQ(0, all.rc);
+	EXPECT_EQ(2 * length, all.bytes);
+	EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0));
+	EXPECT_TRUE(is_empty(self->fd, slow.mock.hwpt, self->small, length,
+			     APERTURE + gap));
+}
+
+TEST_F(driver, map_stops_nobody)
+{
+	struct slow slow = {
+		.fd = self->fd,
+		.id = self->ioas,
+		.va = self->small,
+		.length = 64 * self->page,
+		.iova = APERTURE,
+	};
+	struct slow all = { .fd = self->fd, .id = self->ioas };
+	char path[64], line[256];
+	struct mock mock = {}, other = {};
+	FILE *fdinfo;
+
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
+	ASSERT_EQ(0, close_gate(APERTURE, APERTURE));
+	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_map, &slow));
+	ASSERT_TRUE(gate_is_busy());
+
+	EXPECT_EQ(-EBUSY, unmap(self->fd, self->ioas, APERTURE, slow.length, NULL));
+	EXPECT_EQ(-EEXIST, map_at(self->fd, self->ioas, self->small, self->page,
+				  APERTURE + self->page));
+	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->large, HUGE_BYTES,
+			    2 * APERTURE));
+	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, self->large, HUGE_BYTES,
+			       2 * APERTURE));
+	EXPECT_EQ(0, mock_device(self->fd, self->ioas, &other));
+	EXPECT_EQ(mock.hwpt, other.hwpt);
+	EXPECT_EQ(0, destroy(self->fd, other.stdev));
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", self->fd);
+	fdinfo = fopen(path, "re");
+	ASSERT_NE(NULL, fdinfo);
+	while (fgets(line, sizeof(line), fdinfo))
+		;
+	fclose(fdinfo);
+	EXPECT_EQ(0, unmap(self->fd, self->ioas, 2 * APERTURE, HUGE_BYTES, NULL));
+	ASSERT_EQ(0, pthread_create(&all.thread, NULL, slow_unmap_all, &all));
+	usleep(50000);
+	EXPECT_FALSE(is_done(&slow));
+	EXPECT_FALSE(is_done(&all));
+
+	ASSERT_EQ(0, open_gate());
+	pthread_join(slow.thread, NULL);
+	pthread_join(all.thread, NULL);
+	EXPECT_EQ(0, slow.rc);
+	EXPECT_EQ(0, all.rc);
+	EXPECT_EQ(slow.length, all.bytes);
+}
+
+/* Whoever wants the device or the IOAS to go waits for who is at work with it. */
+TEST_F(driver, destroy_waits_for_map)
+{
+	struct slow slow = {
+		.fd = self->fd,
+		.id = self->ioas,
+		.va = self->small,
+		.length = 64 * self->page,
+		.iova = APERTURE,
+	};
+	struct slow device = { .fd = self->fd };
+	struct slow ioas = { .fd = self->fd, .id = self->ioas };
+	struct mock mock;
+
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
+	device.id = mock.stdev;
+	ASSERT_EQ(0, close_gate(APERTURE, APERTURE));
+	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_map, &slow));
+	ASSERT_TRUE(gate_is_busy());
+	EXPECT_EQ(-EBUSY, destroy(self->fd, self->ioas));
+	ASSERT_EQ(0, pthread_create(&device.thread, NULL, slow_destroy, &device));
+	usleep(50000);
+	EXPECT_FALSE(is_done(&slow));
+	EXPECT_FALSE(is_done(&device));
+
+	ASSERT_EQ(0, open_gate());
+	pthread_join(slow.thread, NULL);
+	pthread_join(device.thread, NULL);
+	EXPECT_EQ(0, slow.rc);
+	EXPECT_EQ(0, device.rc);
+	EXPECT_EQ(0, check_refs(self->fd, self->small, slow.length, 0));
+	ASSERT_EQ(0, pthread_create(&ioas.thread, NULL, slow_destroy, &ioas));
+	pthread_join(ioas.thread, NULL);
+	EXPECT_EQ(0, ioas.rc);
+}
+
+/* An object whose ID was not told yet does not exist. */
+TEST_F(driver, guessed_ids)
+{
+	struct slow slow = { .fd = self->fd, .id = self->ioas };
+	__u32 id;
+
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small, self->page,
+			    APERTURE));
+	ASSERT_EQ(0, close_gate(APERTURE, APERTURE));
+	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_attach, &slow));
+	ASSERT_TRUE(gate_is_busy());
+	EXPECT_EQ(-EBUSY, destroy(self->fd, self->ioas));
+	for (id = self->ioas + 1; id < self->ioas + 8; id++) {
+		int rc = destroy(self->fd, id);
+
+		/* the device as such is there, and its driver's */
+		EXPECT_TRUE(rc == -ENOENT || rc == -EBUSY)
+			TH_LOG("ID %u: %d", id, rc);
+		EXPECT_EQ(-ENOENT, check_map(self->fd, id, self->small, 0, 0));
+	}
+	ASSERT_EQ(0, open_gate());
+	pthread_join(slow.thread, NULL);
+	EXPECT_EQ(0, slow.rc);
+	EXPECT_EQ(0, check_map(self->fd, slow.mock.hwpt, self->small, self->page,
+			       APERTURE));
+	EXPECT_EQ(0, destroy(self->fd, slow.mock.stdev));
+}
+
+/* -- kill -9 */
+
+/* Start a child that attaches to what it maps, or maps to what it attaches. */
+static pid_t start_child(__u64 va, bool maps_first)
+{
+	pid_t child = fork();
+	struct mock mock;
+	__u32 ioas;
+	int fd, rc;
+
+	if (child)
+		return child;
+	fd = open_iommu();
+	rc = ioas_alloc(fd, &ioas);
+	if (maps_first)
+		rc = rc ?: map_at(fd, ioas, va, ROOM, APERTURE) ?:
+		     mock_device(fd, ioas, &mock);
+	else
+		rc = rc ?: mock_device(fd, ioas, &mock) ?:
+		     map_at(fd, ioas, va, ROOM, APERTURE);
+	_exit(rc ? 1 : 2);
+}
+
+static double kill_and_wait(pid_t child, int *status)
+{
+	double start = now();
+
+	kill(child, SIGKILL);
+	waitpid(child, status, 0);
+	return now() - start;
+}
+
+TEST_F(driver, killed_at_the_gate)
+{
+	int maps_first, status;
+
+	for (maps_first = 0; maps_first < 2; maps_first++) {
+		pid_t child;
+
+		ASSERT_EQ(0, close_gate(APERTURE, APERTURE));
+		child = start_child(self->small, maps_first);
+		ASSERT_LT(0, child);
+		ASSERT_TRUE(gate_is_busy());
+		EXPECT_LT(kill_and_wait(child, &status), 5);
+		EXPECT_TRUE(WIFSIGNALED(status));
+		EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0));
+		ASSERT_EQ(0, open_gate());
+	}
+}
+
+/* Pinning that takes ages, here some seconds at least, ends with its process. */
+TEST_F(driver, killed_while_pinning)
+{
+	int maps_first, status;
+
+	ASSERT_EQ(0, temp_limit(self->fd, 64));
+	ASSERT_EQ(0, write_number(SWITCH("pin_delay_ms"), 100));
+	for (maps_first = 0; maps_first < 2; maps_first++) {
+		pid_t child = start_child(self->small, maps_first);
+
+		ASSERT_LT(0, child);
+		usleep(500000);
+		EXPECT_LT(kill_and_wait(child, &status), 2);
+		EXPECT_TRUE(WIFSIGNALED(status))
+			TH_LOG("status %x", status);
+		EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0));
+	}
+}
+
+TEST_HARNESS_MAIN
