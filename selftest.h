@@ -46,13 +46,29 @@ enum mock_kind {
 extern const char *const mock_kind_names[MOCK_NR_KINDS];
 
 /**
+ * enum mock_coherency - what can be done about DMA that does not snoop caches
+ * @MOCK_COHERENT: there is none
+ * @MOCK_NOT_COHERENT: nothing
+ * @MOCK_ENFORCEABLE: a domain can be told not to allow it, while it is empty
+ * @MOCK_ENFORCING_FAILS: as before, so it says
+ */
+enum mock_coherency {
+	MOCK_COHERENT,
+	MOCK_NOT_COHERENT,
+	MOCK_ENFORCEABLE,
+	MOCK_ENFORCING_FAILS,
+};
+
+/**
  * struct mock_request - what kind of paging domain is wanted
  * @kind: how it behaves
+ * @coherency: of the device it is made for
  * @has_huge: MOCK_EXACT: there is a second page size
  * @has_dirty: its dirty pages can be tracked
  */
 struct mock_request {
 	enum mock_kind kind;
+	enum mock_coherency coherency;
 	bool has_huge;
 	bool has_dirty;
 };
@@ -65,6 +81,8 @@ void mock_domain_count_device(struct iommu_domain *domain, int change);
 
 /* selftest_switch.c */
 enum mock_kind mock_switch_kind(void);
+enum mock_coherency mock_switch_coherency(void);
+bool mock_switch_shares_group(void);
 bool mock_switch_fails_entry(void);
 bool mock_switch_is_stuck(unsigned long iova);
 unsigned long mock_switch_reserved(unsigned long *first_iova,

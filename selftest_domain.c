@@ -15,6 +15,7 @@
  * - a page that is not pinned, or no longer, while devices can reach it. They can
  *   until the IOTLB has been flushed, so an unmapped entry stays in the array and is
  *   marked stale until then
+ * - a map before coherency is enforced, where it can be
  * - a domain that is freed with something in it, or with devices attached to it
  */
 #include <linux/iommu.h>
@@ -88,6 +89,8 @@ struct mock_personality {
  * @domain: for the core
  * @kind: of the device it was made for
  * @personality: how it behaves
+ * @coherency: of the device it was made for
+ * @enforces: no DMA goes past the caches
  * @granule_shift: log2 of the smallest page
  * @entries: entry by number of the smallest page
  * @nr_devices: so many are attached
@@ -100,6 +103,8 @@ struct mock_domain {
 	struct iommu_domain domain;
 	enum mock_kind kind;
 	const struct mock_personality *personality;
+	enum mock_coherency coherency;
+	bool enforces;
 	unsigned int granule_shift;
 	struct xarray entries;
 	atomic_t nr_devices;
@@ -395,6 +400,8 @@ static bool mock_may_map(struct mock_domain *mock, const struct mock_step *step,
 		wrong = "map outside of the aperture";
 	else if (!(prot & (IOMMU_READ | IOMMU_WRITE)) || !(prot & IOMMU_CACHE))
 		wrong = "map that no device could use as it should";
+	else if (mock->coherency >= MOCK_ENFORCEABLE && !mock->enforces)
+		wrong = "map before coherency was enforced";
 	if (wrong)
 		mock_complain(mock, step->iova, wrong);
 	return !wrong;
@@ -592,6 +599,16 @@ static phys_addr_t mock_iova_to_phys(struct iommu_domain *domain,
 	return mock_entry_phys(entry) + (iova & (mock_granule(mock) - 1));
 }
 
+static bool mock_enforce_cache_coherency(struct iommu_domain *domain)
+{
+	struct mock_domain *mock = to_mock(domain);
+
+	if (mock->coherency != MOCK_ENFORCEABLE || !xa_empty(&mock->entries))
+		return false;
+	mock->enforces = true;
+	return true;
+}
+
 /* -- dirty tracking -- */
 
 static int mock_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
@@ -677,6 +694,7 @@ static const struct iommu_domain_ops mock_paging_ops = {
 	.flush_iotlb_all = mock_flush_iotlb_all,
 	.iotlb_sync = mock_iotlb_sync,
 	.iova_to_phys = mock_iova_to_phys,
+	.enforce_cache_coherency = mock_enforce_cache_coherency,
 	.free = mock_domain_free,
 };
 
@@ -696,6 +714,7 @@ struct iommu_domain *mock_domain_create(const struct mock_request *request)
 		return ERR_PTR(-ENOMEM);
 
 	mock->kind = request->kind;
+	mock->coherency = request->coherency;
 	mock->personality = &mock_personalities[request->kind];
 	if (request->kind == MOCK_EXACT && request->has_huge)
 		mock->personality = &mock_huge;

@@ -34,6 +34,7 @@
  * @number: of its name
  * @dev_flags: MOCK_FLAGS_DEVICE_*
  * @kind: which driver translates for it; that of another does not
+ * @coherency: whether its DMA snoops caches
  * @domain: the paging domain it is attached to or NULL; guarded by the core, which
  *	does one attach at a time in a group
  */
@@ -42,6 +43,7 @@ struct mock_dev {
 	int number;
 	u32 dev_flags;
 	enum mock_kind kind;
+	enum mock_coherency coherency;
 	struct iommu_domain *domain;
 };
 
@@ -59,12 +61,15 @@ static struct mock_dev *to_mock_dev(struct device *dev)
 
 static bool mock_capable(struct device *dev, enum iommu_cap cap)
 {
+	const struct mock_dev *mdev = to_mock_dev(dev);
+
 	switch (cap) {
 	case IOMMU_CAP_CACHE_COHERENCY:
-		return true;
+		return mdev->coherency != MOCK_NOT_COHERENT;
+	case IOMMU_CAP_ENFORCE_CACHE_COHERENCY:
+		return mdev->coherency >= MOCK_ENFORCEABLE;
 	case IOMMU_CAP_DIRTY_TRACKING:
-		return !(to_mock_dev(dev)->dev_flags &
-			 MOCK_FLAGS_DEVICE_NO_DIRTY);
+		return !(mdev->dev_flags & MOCK_FLAGS_DEVICE_NO_DIRTY);
 	default:
 		return false;
 	}
@@ -93,6 +98,7 @@ mock_domain_alloc_user(struct device *dev, u32 flags,
 				IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
 	struct mock_request request = {
 		.kind = to_mock_dev(dev)->kind,
+		.coherency = to_mock_dev(dev)->coherency,
 		.has_dirty = flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
 		.has_huge = to_mock_dev(dev)->dev_flags &
 			    MOCK_FLAGS_DEVICE_HUGE_IOVA,
@@ -155,6 +161,26 @@ static struct iommu_device *mock_probe_device(struct device *dev)
 	return dev->bus == &mock_bus ? &mock_iommu : ERR_PTR(-ENODEV);
 }
 
+static int mock_is_other_device(struct device *dev, const void *data)
+{
+	return dev != data;
+}
+
+/* A group of its own, unless a test wants it to be that of another device. */
+static struct iommu_group *mock_device_group(struct device *dev)
+{
+	struct iommu_group *group = NULL;
+	struct device *other;
+
+	if (!mock_switch_shares_group())
+		return generic_device_group(dev);
+	other = bus_find_device(&mock_bus, NULL, dev, mock_is_other_device);
+	if (other)
+		group = iommu_group_get(other);
+	put_device(other);
+	return group ?: generic_device_group(dev);
+}
+
 /* None, unless a test wants one. */
 static void mock_get_resv_regions(struct device *dev, struct list_head *regions)
 {
@@ -178,7 +204,7 @@ static const struct iommu_ops mock_iommu_ops = {
 	.domain_alloc_user = mock_domain_alloc_user,
 	.domain_alloc_paging = mock_domain_alloc_paging,
 	.probe_device = mock_probe_device,
-	.device_group = generic_device_group,
+	.device_group = mock_device_group,
 	.get_resv_regions = mock_get_resv_regions,
 	.blocked_domain = &mock_blocking_domain,
 	.default_domain = &mock_blocking_domain,
@@ -277,6 +303,7 @@ struct mock_dev *mock_dev_create(u32 dev_flags)
 	}
 	mdev->dev_flags = dev_flags;
 	mdev->kind = mock_switch_kind();
+	mdev->coherency = mock_switch_coherency();
 	device_initialize(&mdev->dev);
 	mdev->dev.bus = &mock_bus;
 	mdev->dev.release = mock_dev_release;

@@ -5,6 +5,8 @@
  * personality		name of the driver that translates for devices made from now
  *			on: exact, vtd, amd, arm, virtio, coarse. A device of one
  *			kind cannot be attached to a domain that was made for another
+ * coherency		enum mock_coherency, of devices made from now on
+ * shares_group		devices made from now on are in the group of another one
  * reserved		"FIRST LAST [sw_msi]", in hexadecimal: devices have this
  *			reserved region; anything else: they have none
  * fail_map_entry	n: writing the n-th entry of a page table from now on fails
@@ -36,6 +38,8 @@ static struct dentry *mock_switch_dir;
 static enum mock_kind mock_switch_personality;
 static atomic_t mock_switch_fail_entry = ATOMIC_INIT(0);
 static u64 mock_switch_stuck_iova;
+static u32 mock_switch_coherency_value;
+static bool mock_switch_group_value;
 static u32 mock_switch_map_delay_ms;
 static u32 mock_switch_pin_delay_ms;
 
@@ -69,6 +73,26 @@ static struct {
 enum mock_kind mock_switch_kind(void)
 {
 	return READ_ONCE(mock_switch_personality);
+}
+
+/**
+ * mock_switch_coherency - does the DMA of new devices snoop caches?
+ *
+ * Return: whether it does, or can be made to.
+ */
+enum mock_coherency mock_switch_coherency(void)
+{
+	return READ_ONCE(mock_switch_coherency_value);
+}
+
+/**
+ * mock_switch_shares_group - are new devices in the group of another one?
+ *
+ * Return: whether they are.
+ */
+bool mock_switch_shares_group(void)
+{
+	return READ_ONCE(mock_switch_group_value);
 }
 
 /**
@@ -284,6 +308,10 @@ void mock_switch_init(void)
 	debugfs_create_atomic_t("fail_map_entry", 0600, dir,
 				&mock_switch_fail_entry);
 	debugfs_create_x64("stuck_iova", 0600, dir, &mock_switch_stuck_iova);
+	debugfs_create_u32("coherency", 0600, dir,
+			   &mock_switch_coherency_value);
+	debugfs_create_bool("shares_group", 0600, dir,
+			    &mock_switch_group_value);
 	debugfs_create_u32("map_delay_ms", 0600, dir,
 			   &mock_switch_map_delay_ms);
 	debugfs_create_u32("pin_delay_ms", 0600, dir,

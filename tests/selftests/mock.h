@@ -159,6 +159,14 @@ static inline int set_driver(const char *name)
 	return write_text(SWITCH("personality"), name);
 }
 
+/* What the switch "coherency" says of devices made from now on. */
+enum {
+	COHERENT,
+	NOT_COHERENT,
+	ENFORCEABLE,
+	ENFORCING_FAILS,
+};
+
 /* Map calls that touch this range wait. */
 static inline int close_gate(__u64 first_iova, __u64 last_iova)
 {
@@ -202,6 +210,8 @@ static inline int reset_switches(int fd)
 {
 	return set_driver("exact") ?: open_gate() ?:
 	       write_text(SWITCH("reserved"), "none") ?:
+	       write_number(SWITCH("coherency"), COHERENT) ?:
+	       write_text(SWITCH("shares_group"), "N") ?:
 	       write_number(SWITCH("fail_map_entry"), 0) ?:
 	       write_number(SWITCH("stuck_iova"), 0) ?:
 	       write_number(SWITCH("map_delay_ms"), 0) ?:

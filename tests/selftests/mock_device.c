@@ -8,6 +8,16 @@
 #include "mock.h"
 #include "../kselftest_harness.h"
 
+/* A thread of a test. */
+struct racer {
+	pthread_t thread;
+	pthread_barrier_t *barrier;
+	int fd;
+	__u32 ioas;
+	__u32 hwpt;
+	int rc;
+};
+
 FIXTURE(device)
 {
 	int fd;
@@ -630,6 +640,126 @@ TEST_F(device, msi_window)
 	EXPECT_EQ(0, destroy(self->fd, c.stdev));
 }
 
+/* -- groups */
+
+TEST_F(device, one_group)
+{
+	const __u64 first = APERTURE + 0x100000;
+	struct mock a, b, none;
+	__u32 other, old;
+	int fd;
+
+	ASSERT_EQ(0, ioas_alloc(self->fd, &other));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, self->bytes, APERTURE));
+	ASSERT_EQ(0, map_at(self->fd, other, self->va, self->page, APERTURE));
+	ASSERT_EQ(0, set_reserved(first, first, false));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &a));
+	ASSERT_EQ(0, write_text(SWITCH("shares_group"), "Y"));
+
+	/* they go together, and with one file */
+	EXPECT_EQ(-EINVAL, mock_device(self->fd, other, &none));
+	fd = open_iommu();
+	ASSERT_EQ(0, ioas_alloc(fd, &old));
+	EXPECT_EQ(-EPERM, mock_device(fd, old, &none));
+	close(fd);
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &b));
+	EXPECT_EQ(a.hwpt, b.hwpt);
+
+	/* the one takes the other along, and its reserved region */
+	old = a.hwpt;
+	ASSERT_EQ(0, mock_replace(self->fd, &a, other));
+	EXPECT_EQ(-ENOENT, destroy(self->fd, old));
+	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, 0, UINT64_MAX));
+	ASSERT_EQ(0, mock_replace(self->fd, &b, other));
+	EXPECT_EQ(a.hwpt, b.hwpt);
+	ASSERT_EQ(0, destroy(self->fd, a.stdev));
+	EXPECT_FALSE(is_usable(_metadata, self->fd, other, first, first));
+	EXPECT_EQ(0, check_map(self->fd, b.hwpt, self->va, self->page, APERTURE));
+	/* a replace that fails moves nobody */
+	ASSERT_EQ(0, unmap_all(self->fd, self->ioas, NULL));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->page, self->page, APERTURE));
+	ASSERT_EQ(0, mock_device(self->fd, other, &a));
+	EXPECT_EQ(-EFAULT, mock_replace(self->fd, &b, self->ioas));
+	EXPECT_EQ(0, check_map(self->fd, a.hwpt, self->va, self->page, APERTURE));
+	ASSERT_EQ(0, destroy(self->fd, b.stdev));
+	EXPECT_EQ(0, check_map(self->fd, a.hwpt, self->va, self->page, APERTURE));
+	ASSERT_EQ(0, destroy(self->fd, a.stdev));
+	EXPECT_TRUE(is_usable(_metadata, self->fd, other, 0, UINT64_MAX));
+	EXPECT_EQ(-ENOENT, destroy(self->fd, a.hwpt));
+}
+
+static void *attach_and_destroy(void *data)
+{
+	struct racer *racer = data;
+	struct mock mock = {};
+	int i;
+
+	for (i = 0; i < 100 && !racer->rc; i++) {
+		int rc = mock_device(racer->fd, racer->ioas, &mock);
+
+		/* the group may be elsewhere at the moment */
+		if (!rc)
+			racer->rc = destroy(racer->fd, mock.stdev);
+		else if (rc != -EINVAL)
+			racer->rc = rc;
+	}
+	return NULL;
+}
+
+TEST_F(device, one_group_in_parallel)
+{
+	struct racer racers[3] = {};
+	__u32 other;
+	int i;
+
+	ASSERT_EQ(0, write_text(SWITCH("shares_group"), "Y"));
+	ASSERT_EQ(0, ioas_alloc(self->fd, &other));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, self->bytes, APERTURE));
+	for (i = 0; i < 3; i++) {
+		racers[i].fd = self->fd;
+		racers[i].ioas = i < 2 ? self->ioas : other;
+		ASSERT_EQ(0, pthread_create(&racers[i].thread, NULL,
+					    attach_and_destroy, &racers[i]));
+	}
+	for (i = 0; i < 3; i++) {
+		pthread_join(racers[i].thread, NULL);
+		EXPECT_EQ(0, racers[i].rc);
+	}
+	EXPECT_EQ(0, destroy(self->fd, other));
+	EXPECT_EQ(0, destroy(self->fd, self->ioas));
+}
+
+/* -- coherency */
+
+static int make_coherency(int fd, __u32 pt, int coherency, struct mock *mock)
+{
+	return write_number(SWITCH("coherency"), coherency) ?:
+	       mock_device(fd, pt, mock);
+}
+
+/* The mock warns of a map before coherency is enforced. */
+TEST_F(device, coherency)
+{
+	struct mock a, b, c, d;
+
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, self->bytes, APERTURE));
+	EXPECT_EQ(-EINVAL, make_coherency(self->fd, self->ioas, NOT_COHERENT, &a));
+	EXPECT_EQ(-EINVAL, make_coherency(self->fd, self->ioas, ENFORCING_FAILS,
+					  &a));
+	ASSERT_EQ(0, make_coherency(self->fd, self->ioas, COHERENT, &a));
+	/* what was filled without it will not do */
+	ASSERT_EQ(0, make_coherency(self->fd, self->ioas, ENFORCEABLE, &b));
+	EXPECT_NE(a.hwpt, b.hwpt);
+	EXPECT_EQ(-EINVAL, make_coherency(self->fd, a.hwpt, ENFORCEABLE, &c));
+	ASSERT_EQ(0, make_coherency(self->fd, self->ioas, ENFORCEABLE, &c));
+	EXPECT_EQ(b.hwpt, c.hwpt);
+	ASSERT_EQ(0, make_coherency(self->fd, b.hwpt, COHERENT, &d));
+	EXPECT_EQ(b.hwpt, d.hwpt);
+	EXPECT_EQ(0, check_map(self->fd, b.hwpt, self->va, self->bytes, APERTURE));
+	EXPECT_EQ(-EINVAL, mock_replace(self->fd, &b, a.hwpt));
+	EXPECT_EQ(0, check_refs(self->fd, self->va, self->bytes, 1));
+}
+
 /* -- objects in any order */
 
 /* close() destroys all of it, whatever is in the way of what. */
@@ -679,15 +809,6 @@ TEST_F(device, devices_go_with_the_file)
 }
 
 /* -- several at once */
-
-struct racer {
-	pthread_t thread;
-	pthread_barrier_t *barrier;
-	int fd;
-	__u32 ioas;
-	__u32 hwpt;
-	int rc;
-};
 
 static void *attach_many(void *data)
 {
