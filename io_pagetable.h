@@ -125,6 +125,8 @@ int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
 int iopt_unmap_all(struct io_pagetable *iopt, unsigned long *unmapped_bytes);
 
 /* iopt_map.c */
+int iopt_map_init(void);
+void iopt_map_exit(void);
 int iopt_map_begin(struct io_pagetable *iopt, struct iopt_map_request *request,
 		   struct iopt_pending *pending);
 int iopt_copy_begin(struct io_pagetable *source, unsigned long first_iova,

@@ -26,6 +26,31 @@ struct iopt_mapping {
 	struct iopt_area area;
 };
 
+/* The next size of kmalloc() would waste two fifths of it. */
+static struct kmem_cache *iopt_mapping_cache;
+
+/**
+ * iopt_map_init() - prepare the module to map
+ *
+ * Context: module init.
+ * Return: 0 or -ENOMEM.
+ */
+int iopt_map_init(void)
+{
+	iopt_mapping_cache = KMEM_CACHE(iopt_mapping, SLAB_ACCOUNT);
+	return iopt_mapping_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * iopt_map_exit() - undo iopt_map_init()
+ *
+ * Context: module exit, no map left.
+ */
+void iopt_map_exit(void)
+{
+	kmem_cache_destroy(iopt_mapping_cache);
+}
+
 /**
  * struct iopt_new_areas - areas on their way into the map
  * @areas: they follow upon one another in IOVA
@@ -58,7 +83,7 @@ static struct iopt_area *iopt_area_alloc(const struct iopt_map_request *request)
 {
 	struct iopt_mapping *mapping;
 
-	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
+	mapping = kmem_cache_zalloc(iopt_mapping_cache, GFP_KERNEL_ACCOUNT);
 	if (!mapping)
 		return NULL;
 	mapping->pages.account_mode = request->account_mode;

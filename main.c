@@ -463,12 +463,21 @@ static int __init iommufd_init(void)
 {
 	int rc;
 
-	rc = iommufd_teach_lock_order() ?: iommufd_test_init();
+	rc = iommufd_teach_lock_order() ?: iopt_map_init();
 	if (rc)
 		return rc;
+	rc = iommufd_test_init();
+	if (rc)
+		goto err_map;
 	rc = iommufd_make_nodes();
 	if (rc)
-		iommufd_test_exit();
+		goto err_test;
+	return 0;
+
+err_test:
+	iommufd_test_exit();
+err_map:
+	iopt_map_exit();
 	return rc;
 }
 module_init(iommufd_init);
@@ -479,6 +488,7 @@ static void __exit iommufd_exit(void)
 	iommufd_test_exit();
 	/* The memory of the last objects is on its way. */
 	rcu_barrier();
+	iopt_map_exit();
 }
 module_exit(iommufd_exit);
 
