@@ -8,6 +8,7 @@
  * stands in the tree in a state that tells everybody else to leave it alone, so
  * nothing else can be mapped over an IOVA that devices may still reach.
  */
+#include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
@@ -331,8 +332,10 @@ void iopt_destroy(struct io_pagetable *iopt)
 		/*
 		 * In quarantine. Who knows which of its pages were reachable,
 		 * and the page tables that could tell are gone. It is given
-		 * up as it is: pins, charge and memory.
+		 * up as it is: pins, charge, and memory that lies in a cache
+		 * of this module.
 		 */
+		__module_get(THIS_MODULE);
 		iova_map_erase(&iopt->areas, &area->slice.iova);
 	}
 	iopt_reserve_destroy(iopt);
