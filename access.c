@@ -17,6 +17,7 @@
  * @data: for @ops
  * @id: written on success: its object ID
  *
+ * Context: Process context, may sleep.
  * Return: ERR_PTR(-EOPNOTSUPP).
  */
 struct iommufd_access *
@@ -30,6 +31,8 @@ EXPORT_SYMBOL_NS_GPL(iommufd_access_create, IOMMUFD);
 /**
  * iommufd_access_destroy() - undo iommufd_access_create()
  * @access: the user
+ *
+ * Context: Process context, may sleep.
  */
 void iommufd_access_destroy(struct iommufd_access *access)
 {
@@ -41,6 +44,7 @@ EXPORT_SYMBOL_NS_GPL(iommufd_access_destroy, IOMMUFD);
  * @access: the user, without an IOAS
  * @ioas_id: ID of the IOAS
  *
+ * Context: Process context, may sleep.
  * Return: -EOPNOTSUPP.
  */
 int iommufd_access_attach(struct iommufd_access *access, u32 ioas_id)
@@ -54,6 +58,7 @@ EXPORT_SYMBOL_NS_GPL(iommufd_access_attach, IOMMUFD);
  * @access: the user, with an IOAS
  * @ioas_id: ID of the other one
  *
+ * Context: Process context, may sleep.
  * Return: -EOPNOTSUPP.
  */
 int iommufd_access_replace(struct iommufd_access *access, u32 ioas_id)
@@ -65,6 +70,8 @@ EXPORT_SYMBOL_NS_GPL(iommufd_access_replace, IOMMUFD);
 /**
  * iommufd_access_detach() - take its IOAS from an in-kernel user
  * @access: the user
+ *
+ * Context: Process context, may sleep.
  */
 void iommufd_access_detach(struct iommufd_access *access)
 {
@@ -79,6 +86,7 @@ EXPORT_SYMBOL_NS_GPL(iommufd_access_detach, IOMMUFD);
  * @out_pages: written on success: the pages, in IOVA order
  * @flags: IOMMUFD_ACCESS_RW_WRITE or 0
  *
+ * Context: Process context, may sleep.
  * Return: -EOPNOTSUPP.
  */
 int iommufd_access_pin_pages(struct iommufd_access *access,
@@ -94,6 +102,8 @@ EXPORT_SYMBOL_NS_GPL(iommufd_access_pin_pages, IOMMUFD);
  * @access: the user
  * @iova: first byte
  * @length: bytes
+ *
+ * Context: Process context, may sleep.
  */
 void iommufd_access_unpin_pages(struct iommufd_access *access,
 				unsigned long iova, unsigned long length)
@@ -109,6 +119,7 @@ EXPORT_SYMBOL_NS_GPL(iommufd_access_unpin_pages, IOMMUFD);
  * @len: bytes
  * @flags: of IOMMUFD_ACCESS_RW_*
  *
+ * Context: Process context, may sleep.
  * Return: -EOPNOTSUPP.
  */
 int iommufd_access_rw(struct iommufd_access *access, unsigned long iova,

@@ -66,6 +66,8 @@ static bool iommufd_show_object(struct seq_file *m, struct iommufd_ctx *ictx,
  * iommufd_show_fdinfo - show the state of a file
  * @m: where
  * @file: a file of /dev/iommu
+ *
+ * Context: Process context, may sleep.
  */
 void iommufd_show_fdinfo(struct seq_file *m, struct file *file)
 {

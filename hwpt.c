@@ -152,6 +152,7 @@ int iommufd_hwpt_mirror(struct iommufd_hwpt *hwpt)
  * iommufd_hwpt_get - use a HWPT once more
  * @hwpt: not published, or used by the caller already
  *
+ * Context: Process context; takes and releases the table's xa_lock.
  * Return: @hwpt.
  */
 struct iommufd_hwpt *iommufd_hwpt_get(struct iommufd_hwpt *hwpt)
@@ -235,6 +236,7 @@ void iommufd_hwpt_put(struct iommufd_hwpt *hwpt)
  * @hwpt: the HWPT
  * @dev: to be attached to it
  *
+ * Context: Process context.
  * Return: 0; -EINVAL if the device has to have a coherent domain and this is not.
  */
 int iommufd_hwpt_check_device(const struct iommufd_hwpt *hwpt,

@@ -44,6 +44,7 @@ static const struct iommufd_object_ops iommufd_ioas_ops = {
  * iommufd_ioas_begin - make an empty IOAS
  * @ictx: the file
  *
+ * Context: Process context, may sleep.
  * Return: the IOAS, complete but not published, or an ERR_PTR: -ENOMEM, -ENOSPC.
  */
 struct iommufd_ioas *iommufd_ioas_begin(struct iommufd_ctx *ictx)
@@ -77,6 +78,7 @@ static struct iommufd_ioas *iommufd_ucmd_get_ioas(struct iommufd_ucmd *ucmd,
  * iommufd_ucmd_ioas_alloc - handler of IOMMU_IOAS_ALLOC
  * @ucmd: the ioctl
  *
+ * Context: Process context, may sleep.
  * Return: 0, -ENOMEM or -ENOSPC.
  */
 int iommufd_ucmd_ioas_alloc(struct iommufd_ucmd *ucmd)
@@ -144,6 +146,7 @@ static int iommufd_copy_ranges(struct iommu_iova_range __user *to,
  * iommufd_ucmd_ioas_iova_ranges - handler of IOMMU_IOAS_IOVA_RANGES
  * @ucmd: the ioctl
  *
+ * Context: Process context, may sleep.
  * Return: 0; -EMSGSIZE when there are more ranges than room, with an answer;
  * -ENOENT, -EFAULT, -ENOMEM.
  */
@@ -202,6 +205,7 @@ static int iommufd_read_allowed(const struct iommu_ioas_allow_iovas *cmd,
  * iommufd_ucmd_ioas_allow_iovas - handler of IOMMU_IOAS_ALLOW_IOVAS
  * @ucmd: the ioctl
  *
+ * Context: Process context, may sleep.
  * Return: 0; -ENOENT, -EFAULT, -EINTR, or as iopt_allow_add() and
  * iopt_allow_apply(); on error the old list stays.
  */
@@ -245,6 +249,7 @@ static enum iopt_account_mode iommufd_account_mode(struct iommufd_ctx *ictx)
  *
  * The area waits in @ucmd for the answer to reach the user.
  *
+ * Context: Process context, may sleep.
  * Return: 0; -EOVERFLOW, -EINVAL, -ENOENT, or as iopt_map_begin().
  */
 int iommufd_ucmd_ioas_map(struct iommufd_ucmd *ucmd)
@@ -326,6 +331,7 @@ static int iommufd_copy_place(struct iommufd_ucmd *ucmd, struct iopt_copy *copy)
  *
  * The areas wait in @ucmd for the answer to reach the user.
  *
+ * Context: Process context, may sleep.
  * Return: 0; -EOVERFLOW, -EINVAL, -ENOENT, or as iopt_copy_begin() and
  * iopt_copy_place().
  */
@@ -402,6 +408,7 @@ static int iommufd_option_huge_pages(struct iommufd_ucmd *ucmd,
  * iommufd_ucmd_option - handler of IOMMU_OPTION
  * @ucmd: the ioctl
  *
+ * Context: Process context, may sleep.
  * Return: 0; -EOPNOTSUPP unknown option or operation; -ENOENT, -EPERM, -EBUSY,
  * -EINVAL, -EADDRINUSE.
  */
@@ -440,6 +447,7 @@ static int iommufd_unmap_last_iova(const struct iommu_ioas_unmap *cmd,
  * Once the arguments are accepted there is an answer in any case: what has been
  * unmapped stays unmapped, so the user has to know how much that is.
  *
+ * Context: Process context, may sleep.
  * Return: 0; -ENOENT, -EOVERFLOW, -EINVAL, or as iopt_unmap().
  */
 int iommufd_ucmd_ioas_unmap(struct iommufd_ucmd *ucmd)

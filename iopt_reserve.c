@@ -225,6 +225,8 @@ int iopt_allow_apply(struct io_pagetable *iopt, struct iopt_allow_list *list)
 /**
  * iopt_reserve_destroy - give back what is left of reserved and allowed ranges
  * @iopt: an IOVA map without areas and domains
+ *
+ * Context: Process context, may sleep.
  */
 void iopt_reserve_destroy(struct io_pagetable *iopt)
 {

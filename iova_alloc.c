@@ -57,6 +57,7 @@ static void set_gap_bytes(struct iova_node *node, unsigned long gap_bytes)
  * @map: the map
  * @node: the range, in no map
  *
+ * Context: Any, under what guards the map.
  * Return: 0, or -EEXIST if part of it is in use.
  */
 int iova_map_insert(struct iova_map *map, struct iova_node *node)
@@ -99,6 +100,8 @@ int iova_map_insert(struct iova_map *map, struct iova_node *node)
  * iova_map_erase - put a range out of use
  * @map: the map
  * @node: the range, in the map
+ *
+ * Context: Any, under what guards the map.
  */
 void iova_map_erase(struct iova_map *map, struct iova_node *node)
 {
@@ -116,6 +119,7 @@ void iova_map_erase(struct iova_map *map, struct iova_node *node)
  * @map: the map
  * @iova: the address
  *
+ * Context: Any, under what guards the map.
  * Return: the range with the lowest @last_iova at or above @iova, or NULL.
  */
 struct iova_node *iova_map_find_from(const struct iova_map *map,
@@ -143,6 +147,7 @@ struct iova_node *iova_map_find_from(const struct iova_map *map,
  * @first_iova: lowest address of the other
  * @last_iova: highest address of the other
  *
+ * Context: Any, under what guards the map.
  * Return: the range, or NULL.
  */
 struct iova_node *iova_map_find(const struct iova_map *map,
@@ -388,6 +393,7 @@ static int find_anew(struct iova_search *search, unsigned long *out_iova)
  *
  * Nothing is put into use: the result is good until the map changes.
  *
+ * Context: Any, under what guards the map.
  * Return: 0; -ENOSPC if no hole fits, -EAGAIN to go on.
  */
 int iova_alloc_find(struct iova_search *search, unsigned long *out_iova)
@@ -414,6 +420,7 @@ static unsigned long child_max_gap_bytes(const struct rb_node *rb)
  * iova_map_assert - derive everything in a map anew
  * @map: the map
  *
+ * Context: Any, under what guards the map.
  * Return: whether the map is in order; warns if not.
  */
 bool iova_map_assert(const struct iova_map *map)

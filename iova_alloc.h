@@ -52,6 +52,8 @@ struct iova_map {
 /**
  * iova_map_init - make an empty map
  * @map: the map
+ *
+ * Context: Any.
  */
 static inline void iova_map_init(struct iova_map *map)
 {
@@ -62,6 +64,7 @@ static inline void iova_map_init(struct iova_map *map)
  * iova_map_is_empty - is nothing in use?
  * @map: the map
  *
+ * Context: Any, under what guards the map.
  * Return: whether nothing is.
  */
 static inline bool iova_map_is_empty(const struct iova_map *map)
@@ -82,6 +85,7 @@ struct iova_node *iova_map_find(const struct iova_map *map,
  * iova_map_next - the next higher range
  * @node: a range in a map
  *
+ * Context: Any, under what guards the map.
  * Return: that range, or NULL after the highest.
  */
 static inline struct iova_node *iova_map_next(const struct iova_node *node)

@@ -51,6 +51,8 @@
 /**
  * iommufd_ctx_init - a context with nothing in it
  * @ictx: zeroed memory
+ *
+ * Context: Any; nobody else knows @ictx yet.
  */
 void iommufd_ctx_init(struct iommufd_ctx *ictx)
 {
@@ -65,6 +67,7 @@ void iommufd_ctx_init(struct iommufd_ctx *ictx)
  * @size: bytes of the structure around the object
  * @ops: the kind
  *
+ * Context: Process context, may sleep.
  * Return: the structure or an ERR_PTR: -ENOMEM, -ENOSPC.
  */
 void *__iommufd_object_begin(struct iommufd_ctx *ictx, size_t size,
@@ -112,6 +115,8 @@ static void __iommufd_object_publish(struct iommufd_object *object)
 /**
  * iommufd_object_publish - let look-ups find an object
  * @object: begun and complete; the table's from now on
+ *
+ * Context: Process context; takes and releases the table's xa_lock.
  */
 void iommufd_object_publish(struct iommufd_object *object)
 {
@@ -126,6 +131,8 @@ void iommufd_object_publish(struct iommufd_object *object)
 /**
  * iommufd_object_discard - give up the ID and the memory of an object
  * @object: not published, or retired and drained; nothing is left to undo
+ *
+ * Context: Process context; takes and releases the table's xa_lock.
  */
 void iommufd_object_discard(struct iommufd_object *object)
 {
@@ -153,6 +160,7 @@ void iommufd_object_abort(struct iommufd_object *object)
  * @id: what the user says is an ID
  * @kind: wanted kind, or IOMMUFD_ANY_KIND
  *
+ * Context: Process context; takes and releases the table's xa_lock.
  * Return: the object, to be given back with iommufd_object_put(), or an
  * ERR_PTR: -ENOENT.
  */
@@ -176,6 +184,8 @@ struct iommufd_object *iommufd_object_get(struct iommufd_ctx *ictx, u32 id,
 /**
  * iommufd_object_put - the call is over
  * @object: from iommufd_object_get()
+ *
+ * Context: Any.
  */
 void iommufd_object_put(struct iommufd_object *object)
 {
@@ -195,6 +205,7 @@ void iommufd_object_put(struct iommufd_object *object)
  * iommufd_object_use - rely on an object for longer than a call
  * @object: an object that cannot go away meanwhile
  *
+ * Context: Process context; takes and releases the table's xa_lock.
  * Return: 0; -ENOENT if the object is on its way out.
  */
 int iommufd_object_use(struct iommufd_object *object)
@@ -223,6 +234,8 @@ static bool __iommufd_object_unuse(struct iommufd_object *object)
 /**
  * iommufd_object_unuse - undo iommufd_object_use()
  * @object: the object; it can be gone on return
+ *
+ * Context: Process context; takes and releases the table's xa_lock.
  */
 void iommufd_object_unuse(struct iommufd_object *object)
 {
@@ -246,6 +259,7 @@ static void __iommufd_object_retire(struct iommufd_object *object)
  *	that has no user left
  * @object: a published object; unless true is returned it can be gone
  *
+ * Context: Process context; takes and releases the table's xa_lock.
  * Return: true if the object is retired and now the caller's to destroy.
  */
 bool iommufd_object_unuse_retire(struct iommufd_object *object)
@@ -265,6 +279,8 @@ bool iommufd_object_unuse_retire(struct iommufd_object *object)
  * iommufd_object_retire - take an object that only the caller may destroy out of
  *	the table
  * @object: a published object without users, of a kernel_owned kind
+ *
+ * Context: Process context; takes and releases the table's xa_lock.
  */
 void iommufd_object_retire(struct iommufd_object *object)
 {
@@ -420,6 +436,7 @@ bool iommufd_ctx_destroy_objects(struct iommufd_ctx *ictx)
  * @id: what the user says is an ID
  * @kind: wanted kind, or IOMMUFD_ANY_KIND
  *
+ * Context: Process context; takes and releases the table's xa_lock.
  * Return: the object or an ERR_PTR: -ENOENT.
  */
 struct iommufd_object *iommufd_ucmd_get(struct iommufd_ucmd *ucmd, u32 id,
@@ -440,6 +457,7 @@ struct iommufd_object *iommufd_ucmd_get(struct iommufd_ucmd *ucmd, u32 id,
  * iommufd_ucmd_destroy - handler of IOMMU_DESTROY
  * @ucmd: the ioctl
  *
+ * Context: Process context, may sleep.
  * Return: as iommufd_object_destroy_id().
  */
 int iommufd_ucmd_destroy(struct iommufd_ucmd *ucmd)

@@ -18,6 +18,8 @@
 /**
  * pfn_batch_init - make an empty batch that uses its inline array
  * @batch: the batch
+ *
+ * Context: Any.
  */
 void pfn_batch_init(struct pfn_batch *batch)
 {
@@ -29,6 +31,8 @@ void pfn_batch_init(struct pfn_batch *batch)
 /**
  * pfn_batch_destroy - free what pfn_batch_reserve() allocated
  * @batch: the batch, which may be initialised anew afterwards
+ *
+ * Context: Any.
  */
 void pfn_batch_destroy(struct pfn_batch *batch)
 {
@@ -107,6 +111,7 @@ static __always_inline bool add_run(struct pfn_batch *batch, unsigned long pfn,
  *
  * Pages that follow on the last run prolong it and need no room.
  *
+ * Context: Any.
  * Return: true, or false if there is no room: then nothing was added.
  */
 bool pfn_batch_add(struct pfn_batch *batch, unsigned long pfn, u32 npfns)
@@ -162,6 +167,7 @@ static __always_inline size_t count_consecutive(struct page *const *pages,
  * @pages: the pages, as pinning returned them
  * @npages: number of pages
  *
+ * Context: Any.
  * Return: how many were appended; fewer than @npages if the batch is full, and
  *	never more than PFN_RUN_MAX_PFNS.
  */
@@ -185,6 +191,8 @@ size_t pfn_batch_add_pages(struct pfn_batch *batch, struct page **pages,
  * @npfns: number of pages, at most the number in the batch
  *
  * The room of dropped runs comes back when the batch becomes empty.
+ *
+ * Context: Any.
  */
 void pfn_batch_skip_front(struct pfn_batch *batch, unsigned long npfns)
 {

@@ -64,6 +64,8 @@ void pfn_batch_skip_front(struct pfn_batch *batch, unsigned long npfns);
 /**
  * pfn_batch_clear - forget all runs, keep the array
  * @batch: the batch
+ *
+ * Context: Any.
  */
 static inline void pfn_batch_clear(struct pfn_batch *batch)
 {
@@ -76,6 +78,7 @@ static inline void pfn_batch_clear(struct pfn_batch *batch)
  * pfn_batch_is_empty - is there no page in the batch?
  * @batch: the batch
  *
+ * Context: Any.
  * Return: whether there is none.
  */
 static inline bool pfn_batch_is_empty(const struct pfn_batch *batch)
@@ -87,6 +90,7 @@ static inline bool pfn_batch_is_empty(const struct pfn_batch *batch)
  * pfn_batch_nruns - count the runs
  * @batch: the batch
  *
+ * Context: Any.
  * Return: the number of runs pfn_batch_for_each_run() visits.
  */
 static inline unsigned int pfn_batch_nruns(const struct pfn_batch *batch)

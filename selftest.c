@@ -314,6 +314,7 @@ static int (*const iommufd_test_ops[])(struct iommufd_ucmd *ucmd) = {
  * iommufd_ucmd_test - handler of IOMMU_TEST_CMD
  * @ucmd: the ioctl
  *
+ * Context: Process context, may sleep.
  * Return: 0; -EOPNOTSUPP for an unknown op; or what the op says.
  */
 int iommufd_ucmd_test(struct iommufd_ucmd *ucmd)

@@ -736,6 +736,7 @@ struct iommu_domain *mock_domain_create(const struct mock_request *request)
  * mock_domain_kind - what kind of device was it made for?
  * @domain: one of ours
  *
+ * Context: Any.
  * Return: the kind.
  */
 enum mock_kind mock_domain_kind(struct iommu_domain *domain)
@@ -747,6 +748,7 @@ enum mock_kind mock_domain_kind(struct iommu_domain *domain)
  * mock_domain_is_ours - is this a paging domain of the mock?
  * @domain: any domain
  *
+ * Context: Any.
  * Return: whether it is.
  */
 bool mock_domain_is_ours(const struct iommu_domain *domain)
@@ -758,6 +760,8 @@ bool mock_domain_is_ours(const struct iommu_domain *domain)
  * mock_domain_count_device - a device comes or goes
  * @domain: one of ours
  * @change: 1 or -1
+ *
+ * Context: Any.
  */
 void mock_domain_count_device(struct iommu_domain *domain, int change)
 {

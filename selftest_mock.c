@@ -223,6 +223,7 @@ bool iommufd_test_is_mock(const struct device *dev)
  * mock_dev_device - the device of the core
  * @mdev: a mock device
  *
+ * Context: Any.
  * Return: it.
  */
 struct device *mock_dev_device(struct mock_dev *mdev)

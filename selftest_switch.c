@@ -68,6 +68,7 @@ static struct {
 /**
  * mock_switch_kind - what do new domains behave like?
  *
+ * Context: Any.
  * Return: the personality.
  */
 enum mock_kind mock_switch_kind(void)
@@ -98,6 +99,7 @@ bool mock_switch_shares_group(void)
 /**
  * mock_switch_fails_entry - does writing this entry fail?
  *
+ * Context: Any.
  * Return: true for one entry at most.
  */
 bool mock_switch_fails_entry(void)
@@ -110,6 +112,7 @@ bool mock_switch_fails_entry(void)
  * mock_switch_is_stuck - does this entry refuse to be unmapped?
  * @iova: of the first byte of the entry
  *
+ * Context: Any.
  * Return: whether it does.
  */
 bool mock_switch_is_stuck(unsigned long iova)
@@ -124,6 +127,7 @@ bool mock_switch_is_stuck(unsigned long iova)
  * @first_iova: written: its start
  * @type: written: its type
  *
+ * Context: Any.
  * Return: its length in bytes, 0 if there is none.
  */
 unsigned long mock_switch_reserved(unsigned long *first_iova,

@@ -38,6 +38,7 @@ void iommufd_test_slow_source(void);
  * It sends no interrupts, and belongs to an object of the file it is bound to: so
  * it does not keep the file open, or closing it would never release either.
  *
+ * Context: Any.
  * Return: whether it is.
  */
 bool iommufd_test_is_mock(const struct device *dev);

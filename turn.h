@@ -77,6 +77,8 @@ static inline int iommufd_turn_take_killable(struct iommufd_turn *turn)
 /**
  * iommufd_turn_end - let the next one have its turn
  * @turn: the turn, held by the caller
+ *
+ * Context: Process context, the task that took the turn.
  */
 static inline void iommufd_turn_end(struct iommufd_turn *turn)
 {

@@ -184,6 +184,7 @@ static int iommufd_vfio_unmap_dma(void __user *arg)
  * @cmd: the command word
  * @arg: a value, or the address of a structure
  *
+ * Context: Process context, may sleep.
  * Return: as the container ioctl, -errno, or -ENOIOCTLCMD if it is none.
  */
 long iommufd_vfio_ioctl(struct iommufd_ctx *ictx, unsigned int cmd,
