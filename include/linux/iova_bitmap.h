@@ -17,7 +17,7 @@ struct iova_bitmap;
  * A bitmap of this length is pinned as a whole before anything is read into it.
  * With 4 KiB granules it stands for 32 GiB.
  */
-#define IOVA_BITMAP_WINDOW_BYTES (1UL << 20)
+#define IOVA_BITMAP_WINDOW_BYTES (1024UL * 1024)
 
 /**
  * typedef iova_bitmap_fn_t - What iova_bitmap_for_each() calls

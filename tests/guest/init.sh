@@ -15,7 +15,7 @@ ip link set lo up
 dmesg -n 1
 export nvme demo_sha256
 for program in $(echo "$guest_tests" | tr ',' ' '); do
-	# shellcheck disable=SC2086 # one argument for each name
+	# shellcheck disable=SC2046 # one argument for each name
 	"/tests/$program" $(echo "$guest_only" | tr ',' ' ')
 done
 echo "guest: done"
