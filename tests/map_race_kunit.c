@@ -164,16 +164,14 @@ static void race_unmap_low(struct racer *racer)
 						&unmapped_bytes), allowed);
 }
 
-typedef void (*race_fn)(struct racer *racer);
-
 static int race_mapper(struct map_task *task)
 {
-	struct racer racer = { .race = task->arg };
-	static const race_fn ops[] = {
+	static void (* const ops[])(struct racer *racer) = {
 		race_map, race_map, race_map, race_copy, race_copy, race_abort,
 		race_unmap, race_unmap, race_unmap, race_unmap,
 		race_unmap_low,
 	};
+	struct racer racer = { .race = task->arg };
 
 	prandom_seed_state(&racer.rnd, racer.race->seed + task->number);
 	while (time_before(jiffies, racer.race->deadline)) {
