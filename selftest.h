@@ -84,6 +84,7 @@ enum mock_kind mock_switch_kind(void);
 enum mock_coherency mock_switch_coherency(void);
 bool mock_switch_shares_group(void);
 bool mock_switch_fails_entry(void);
+void mock_switch_note_leaf(size_t bytes);
 bool mock_switch_is_stuck(unsigned long iova);
 unsigned long mock_switch_reserved(unsigned long *first_iova,
 				   enum iommu_resv_type *type);

@@ -365,6 +365,7 @@ static int mock_add_leaves(struct mock_domain *mock, struct mock_step *step,
 	while (step->length && step->length >= fail_below) {
 		size_t bytes = mock->personality->leaf_bytes(mock, step);
 
+		mock_switch_note_leaf(bytes);
 		rc = mock_add_leaf(mock, step, bytes, gfp);
 		if (rc)
 			return rc;

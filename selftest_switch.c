@@ -12,6 +12,7 @@
  * fail_map_entry	n: writing the n-th entry of a page table from now on fails
  *			for want of memory, once; 0: none does
  * stuck_iova		unmaps end in front of the I/O page with this IOVA; 0: none
+ * largest_leaf		written by the mock: bytes of the largest leaf so far
  * map_delay_ms		each map call of the driver takes so much longer
  * pin_delay_ms		each batch of pages takes so much longer to pin
  * gate			"FIRST LAST", in hexadecimal: map calls that touch one of
@@ -38,6 +39,7 @@ static struct dentry *mock_switch_dir;
 static enum mock_kind mock_switch_personality;
 static atomic_t mock_switch_fail_entry = ATOMIC_INIT(0);
 static u64 mock_switch_stuck_iova;
+static u64 mock_switch_largest_leaf;
 static u32 mock_switch_coherency_value;
 static bool mock_switch_group_value;
 static u32 mock_switch_map_delay_ms;
@@ -106,6 +108,16 @@ bool mock_switch_fails_entry(void)
 {
 	return atomic_read(&mock_switch_fail_entry) > 0 &&
 	       atomic_dec_and_test(&mock_switch_fail_entry);
+}
+
+/**
+ * mock_switch_note_leaf - remember how large leaves get
+ * @bytes: of a leaf that is being written
+ */
+void mock_switch_note_leaf(size_t bytes)
+{
+	if (bytes > READ_ONCE(mock_switch_largest_leaf))
+		WRITE_ONCE(mock_switch_largest_leaf, bytes);
 }
 
 /**
@@ -312,6 +324,8 @@ void mock_switch_init(void)
 	debugfs_create_atomic_t("fail_map_entry", 0600, dir,
 				&mock_switch_fail_entry);
 	debugfs_create_x64("stuck_iova", 0600, dir, &mock_switch_stuck_iova);
+	debugfs_create_u64("largest_leaf", 0600, dir,
+			   &mock_switch_largest_leaf);
 	debugfs_create_u32("coherency", 0600, dir,
 			   &mock_switch_coherency_value);
 	debugfs_create_bool("shares_group", 0600, dir,

@@ -416,6 +416,24 @@ TEST_F(map, copies)
 	}
 }
 
+/* A driver that has large pages gets large leaves for large pages. */
+TEST_F(map, large_leaves)
+{
+	struct domains domains;
+	long wanted = HUGE_BYTES;
+
+	if (variant->dev_flags & MOCK_FLAGS_DEVICE_HUGE_IOVA)
+		wanted = 512 * IO_PAGE;
+	/* what is gathered in small pieces is mapped in small pieces */
+	if (variant->limit != USUAL_LIMIT)
+		wanted = self->granule;
+	ASSERT_EQ(0, make_domains(self->fd, self->ioas, variant, &domains));
+	ASSERT_EQ(0, write_number(SWITCH("largest_leaf"), 0));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->huge, ROOM, APERTURE));
+	EXPECT_LE(wanted, read_number(SWITCH("largest_leaf")));
+	EXPECT_EQ(0, check_domains(self->fd, &domains, self->huge, ROOM, APERTURE));
+}
+
 /* HUGE_PAGES off: the driver gets no leaf above PAGE_SIZE, and all is as before. */
 TEST_F(map, without_huge_pages)
 {
@@ -423,7 +441,9 @@ TEST_F(map, without_huge_pages)
 
 	ASSERT_EQ(0, option_set(self->fd, IOMMU_OPTION_HUGE_PAGES, self->ioas, 0));
 	ASSERT_EQ(0, make_domains(self->fd, self->ioas, variant, &domains));
+	ASSERT_EQ(0, write_number(SWITCH("largest_leaf"), 0));
 	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->huge, ROOM, APERTURE));
+	EXPECT_GE(self->page, read_number(SWITCH("largest_leaf")));
 	EXPECT_EQ(0, check_domains(self->fd, &domains, self->huge, ROOM, APERTURE));
 	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->small,
 				  self->page / 2, 2 * APERTURE));
