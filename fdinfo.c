@@ -78,7 +78,10 @@ void iommufd_show_fdinfo(struct seq_file *m, struct file *file)
 	     id++)
 		cond_resched();
 
-	for (int kind = IOMMUFD_ANY_KIND + 1; kind < IOMMUFD_NR_KINDS; kind++)
+	for (int kind = IOMMUFD_ANY_KIND + 1; kind < IOMMUFD_NR_KINDS; kind++) {
+		if (kind == IOMMUFD_STDEV && !IS_ENABLED(CONFIG_IOMMUFD_TEST))
+			continue;
 		seq_printf(m, "iommufd-%s:\t%u\n", iommufd_kind_names[kind],
 			   counts[kind]);
+	}
 }
