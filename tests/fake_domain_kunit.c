@@ -78,10 +78,13 @@ static size_t fake_granule(const struct fake_domain *fake)
 static void fake_complain(struct fake_domain *fake, const char *what,
 			  unsigned long iova)
 {
+	unsigned int violations;
+
 	if (!what)
 		return;
-	fake->violations++;
-	if (fake->tolerant || fake->violations > FAKE_MAX_REPORTS)
+	scoped_guard(spinlock, &fake->lock)
+		violations = ++fake->violations;
+	if (fake->tolerant || violations > FAKE_MAX_REPORTS)
 		return;
 	KUNIT_FAIL(fake->test, "%s domain, IOVA %#lx: %s",
 		   fake_personality_name(fake->personality), iova, what);
@@ -111,10 +114,17 @@ static void fake_yield(struct fake_domain *fake)
 		fake_let_others_run();
 }
 
-/* Return: true for the n-th call after the counter was set to n. */
-static bool fake_countdown(unsigned int *counter)
+/*
+ * Count a call.
+ *
+ * Return: true if it has to fail, the n-th after the countdown was set to n.
+ */
+static bool fake_begin_call(struct fake_domain *fake, unsigned int *nr_calls,
+			    unsigned int *countdown)
 {
-	return *counter && !--*counter;
+	guard(spinlock)(&fake->lock);
+	++*nr_calls;
+	return *countdown && !--*countdown;
 }
 
 static struct fake_leaf *first_leaf(struct rb_root_cached *tree,
@@ -265,8 +275,7 @@ static int fake_map_pages(struct iommu_domain *domain, unsigned long iova,
 	fake_complain(fake, fake_judge_map(fake, &call), iova);
 	if (!(prot & (IOMMU_READ | IOMMU_WRITE)))
 		fake_complain(fake, "mapped without access", iova);
-	fake->nr_maps++;
-	call.failed = fake_countdown(&fake->fail_map);
+	call.failed = fake_begin_call(fake, &fake->nr_maps, &fake->fail_map);
 	if (call.failed)
 		length = fake->personality == FAKE_VIRTIO ? 0 : length / 2;
 
@@ -329,8 +338,7 @@ static size_t fake_unmap_pages(struct iommu_domain *domain, unsigned long iova,
 	size_t done = 0;
 
 	fake_yield(fake);
-	fake->nr_unmaps++;
-	if (fake_countdown(&fake->fail_unmap))
+	if (fake_begin_call(fake, &fake->nr_unmaps, &fake->fail_unmap))
 		return 0;
 	while (done < length) {
 		size_t size = fake_remove(fake, iova + done, iova + (length - 1),
