@@ -37,6 +37,8 @@ static void run_all_failures(struct kunit *test, failure_fn fn)
 	for (i = 0; i < 2 * FAKE_NR_PERSONALITIES * ARRAY_SIZE(layouts); i++) {
 		unsigned int nth = 1;
 
+		/* Batches of four runs, so that many calls follow others. */
+		WRITE_ONCE(iopt_temp_bytes_limit, i & 1 ? 64 : SZ_64K);
 		failure.small_leaves = i & 1;
 		failure.personality = i / 2 % FAKE_NR_PERSONALITIES;
 		failure.block_pages = layouts[i / 2 / FAKE_NR_PERSONALITIES];
@@ -45,6 +47,7 @@ static void run_all_failures(struct kunit *test, failure_fn fn)
 		/* Something must have failed for this to be a test. */
 		KUNIT_EXPECT_GT(test, nth, 1);
 	}
+	WRITE_ONCE(iopt_temp_bytes_limit, SZ_64K);
 }
 
 static struct map_fixture *failure_fixture(const struct failure *failure)

@@ -684,8 +684,12 @@ static void model_end(struct model *m)
 
 static void run_model(struct kunit *test, u64 seed, unsigned long deadline)
 {
+	static const unsigned int batch_bytes[] = { SZ_64K, 64, 1 };
 	struct model *m = model_make(test, seed);
 
+	/* Batches of any number of runs, of four, and of a single one. */
+	WRITE_ONCE(iopt_temp_bytes_limit,
+		   batch_bytes[below(m, ARRAY_SIZE(batch_bytes))]);
 	while (test->status != KUNIT_FAILURE && m->nr_ops < 1000 &&
 	       time_before(jiffies, deadline)) {
 		do_something(m);
@@ -698,6 +702,7 @@ static void run_model(struct kunit *test, u64 seed, unsigned long deadline)
 	else if (m->nr_ops == 1000)
 		KUNIT_EXPECT_GT(test, m->nr_failed, 10);
 	model_end(m);
+	WRITE_ONCE(iopt_temp_bytes_limit, SZ_64K);
 }
 
 /* Each seed is a run of its own: a failure is found again in no time. */
