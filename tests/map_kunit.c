@@ -143,6 +143,88 @@ static void automatic_iova_avoids_reserved(struct kunit *test)
 	map_fixture_end(f);
 }
 
+static int allow(struct map_fixture *f, unsigned long first_iova,
+		 unsigned long last_iova)
+{
+	struct iopt_allow_list list = { .ranges = RB_ROOT_CACHED };
+	int rc;
+
+	rc = iopt_allow_add(&list, first_iova, last_iova);
+	if (!rc)
+		rc = iopt_allow_apply(&f->iopt, &list);
+	iopt_allow_free(&list);
+	return rc;
+}
+
+static struct map_domain *make_narrow(struct map_fixture *f)
+{
+	struct map_domain *domain = map_domain_make(f, FAKE_VTD);
+
+	domain->fake->domain.geometry.aperture_start = SZ_1M;
+	domain->fake->domain.geometry.aperture_end = SZ_2M - 1;
+	return domain;
+}
+
+static void allowed_ranges_steer_and_stay(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, 8, 8);
+	struct map_domain *domain;
+
+	KUNIT_EXPECT_EQ(test, allow(f, SZ_4M, SZ_4M), -EINVAL);
+	KUNIT_ASSERT_EQ(test, allow(f, SZ_1M, SZ_2M), 0);
+	KUNIT_EXPECT_EQ(test, map_anywhere(f, SZ_1G, PAGE_SIZE), SZ_1M);
+	/* They do not bind who knows where to. */
+	KUNIT_EXPECT_EQ(test, map_pages_at(f, 0, 1, SZ_4M), 0);
+	KUNIT_EXPECT_EQ(test, unmap_at(f, SZ_4M, 1), 0);
+	/* By one byte. */
+	KUNIT_EXPECT_EQ(test, map_domain_try_add(f, make_narrow(f)),
+			-EADDRINUSE);
+	KUNIT_ASSERT_EQ(test, unmap_at(f, SZ_1M, 1), 0);
+
+	KUNIT_ASSERT_EQ(test, allow(f, SZ_1M, SZ_2M - 1), 0);
+	domain = make_narrow(f);
+	KUNIT_ASSERT_EQ(test, map_domain_try_add(f, domain), 0);
+	KUNIT_EXPECT_EQ(test, allow(f, SZ_1M, SZ_2M), -EADDRINUSE);
+	/* The list from before is still there. */
+	KUNIT_EXPECT_EQ(test, iopt_reserve(&f->iopt, SZ_2M - 1, SZ_2M - 1, f),
+			-EADDRINUSE);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
+static void usable_ranges_are_the_holes(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, 8, 8);
+	struct map_domain *domain = make_narrow(f);
+	struct iopt_range ranges[4] = {};
+	unsigned long alignment;
+
+	KUNIT_EXPECT_EQ(test, iopt_usable_ranges(&f->iopt, ranges, 4,
+						 &alignment), 1);
+	KUNIT_EXPECT_EQ(test, ranges[0].first_iova, 0);
+	KUNIT_EXPECT_EQ(test, ranges[0].last_iova, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, alignment, 1);
+
+	KUNIT_ASSERT_EQ(test, map_domain_try_add(f, domain), 0);
+	KUNIT_ASSERT_EQ(test, iopt_reserve(&f->iopt, SZ_1M, SZ_1M + 4, f), 0);
+	KUNIT_ASSERT_EQ(test, iopt_reserve(&f->iopt, SZ_1M + 3, SZ_1M + 7, f),
+			0);
+	KUNIT_ASSERT_EQ(test, iopt_reserve(&f->iopt, SZ_1M + 9, SZ_1M + 9, f),
+			0);
+	KUNIT_EXPECT_EQ(test, iopt_usable_ranges(&f->iopt, ranges, 1,
+						 &alignment), 2);
+	KUNIT_EXPECT_EQ(test, iopt_usable_ranges(&f->iopt, ranges, 4,
+						 &alignment), 2);
+	KUNIT_EXPECT_EQ(test, ranges[0].first_iova, SZ_1M + 8);
+	KUNIT_EXPECT_EQ(test, ranges[0].last_iova, SZ_1M + 8);
+	KUNIT_EXPECT_EQ(test, ranges[1].first_iova, SZ_1M + 10);
+	KUNIT_EXPECT_EQ(test, ranges[1].last_iova, SZ_2M - 1);
+	KUNIT_EXPECT_EQ(test, alignment, PAGE_SIZE);
+	iopt_unreserve(&f->iopt, f);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
 static void abort_leaves_nothing(struct kunit *test)
 {
 	struct map_fixture *f = map_fixture_make(test, 16, 4);
@@ -291,15 +373,6 @@ static void large_granule_is_refused(struct kunit *test)
 	domain->fake->domain.pgsize_bitmap = PAGE_SIZE * 2;
 	KUNIT_EXPECT_EQ(test, map_domain_try_add(f, domain), -EINVAL);
 	map_fixture_end(f);
-}
-
-static struct map_domain *make_narrow(struct map_fixture *f)
-{
-	struct map_domain *domain = map_domain_make(f, FAKE_VTD);
-
-	domain->fake->domain.geometry.aperture_start = SZ_1M;
-	domain->fake->domain.geometry.aperture_end = SZ_2M - 1;
-	return domain;
 }
 
 static void aperture_bounds_the_map(struct kunit *test)
@@ -549,6 +622,8 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(map_checks_in_order),
 	KUNIT_CASE(automatic_iova_is_lowest_and_aligned),
 	KUNIT_CASE(automatic_iova_avoids_reserved),
+	KUNIT_CASE(allowed_ranges_steer_and_stay),
+	KUNIT_CASE(usable_ranges_are_the_holes),
 	KUNIT_CASE(abort_leaves_nothing),
 	KUNIT_CASE(unmap_takes_whole_areas_only),
 	KUNIT_CASE(domains_share_one_pin),
