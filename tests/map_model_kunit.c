@@ -221,20 +221,32 @@ static void update_pinned(struct model *m)
 	}
 }
 
-static void check_pages(struct model *m)
+/* Count the pins of one pages object. Return: how many. */
+static unsigned long count_pins(struct model *m, unsigned int source,
+				unsigned int *pins)
 {
-	unsigned int pins[MODEL_PAGES] = {};
-	unsigned long charged = 0;
-	unsigned long i, page;
+	unsigned long page, total = 0;
 
-	for (i = 0; i < MODEL_AREAS * MODEL_PAGES; i++) {
-		struct page *pinned = m->pinned[0][i];
+	for (page = 0; page < MODEL_PAGES; page++) {
+		struct page *pinned = m->pinned[source][page];
 
 		if (!pinned)
 			continue;
 		pins[page_to_pfn(pinned) - m->base_pfn]++;
-		charged++;
+		total++;
 	}
+	return total;
+}
+
+static void check_pages(struct model *m)
+{
+	unsigned int pins[MODEL_PAGES] = {};
+	unsigned long charged = 0;
+	unsigned int source;
+	unsigned long page;
+
+	for (source = 0; source < MODEL_AREAS; source++)
+		charged += count_pins(m, source, pins);
 	for (page = 0; page < MODEL_PAGES; page++) {
 		unsigned long pfn = page_to_pfn(m->f->memory->pages[page]);
 
