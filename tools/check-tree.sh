@@ -77,6 +77,7 @@ fragment() {
 	if [ "$iommufd" = n ]; then
 		yes_or_no VFIO m
 		echo CONFIG_NET_VENDOR_PENSANDO=y
+		echo CONFIG_PCI_IOV=y
 		echo CONFIG_PDS_CORE=m
 		echo CONFIG_PDS_VFIO_PCI=m
 		echo CONFIG_IOMMUFD_DRIVER=y
