@@ -72,6 +72,7 @@ static bool iopt_areas_aligned(struct io_pagetable *iopt,
 		if (!IS_ALIGNED(node->first_iova | (node->last_iova + 1) |
 				slice->page_offset, alignment))
 			return false;
+		cond_resched();
 	}
 	return true;
 }
@@ -245,6 +246,19 @@ static void iopt_withdraw(struct io_pagetable *iopt, struct iopt_domain *member)
 	iopt_unreserve(iopt, member);
 }
 
+/*
+ * Drivers that finish a page table when the first device is attached have no
+ * aperture before: what is fixed now would be wrong then.
+ */
+static bool iopt_domain_is_usable(const struct iommu_domain *domain)
+{
+	const struct iommu_domain_geometry *geometry = &domain->geometry;
+
+	return geometry->aperture_end > geometry->aperture_start &&
+	       domain->pgsize_bitmap &&
+	       1UL << __ffs(domain->pgsize_bitmap) <= PAGE_SIZE;
+}
+
 /**
  * iopt_domain_add() - mirror the map in one more domain
  * @iopt: the map
@@ -257,7 +271,8 @@ static void iopt_withdraw(struct io_pagetable *iopt, struct iopt_domain *member)
  *
  * Context: process, no lock held; sleeps; as long as page faults take when
  * this is the first domain, until a fatal signal.
- * Return: 0; -EINVAL the domain's smallest page is larger than PAGE_SIZE;
+ * Return: 0; -EINVAL the domain's smallest page is larger than PAGE_SIZE, or its
+ * driver wants a device to be attached first;
  * -EADDRINUSE an area or an allowed range lies outside its aperture, or an
  * area is not aligned to its smallest page; -EFAULT, -ENOMEM from pinning;
  * -EINTR fatal signal; a driver's -errno. Nothing is mapped in it then.
@@ -266,8 +281,7 @@ int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member)
 {
 	int rc;
 
-	if (!member->domain->pgsize_bitmap ||
-	    1UL << __ffs(member->domain->pgsize_bitmap) > PAGE_SIZE)
+	if (!iopt_domain_is_usable(member->domain))
 		return -EINVAL;
 
 	rc = iommufd_turn_take_killable(&iopt->change_turn);

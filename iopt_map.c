@@ -209,6 +209,7 @@ static int iopt_place(struct io_pagetable *iopt, struct iopt_new_areas *new,
 	for (size_t i = 0; i < new->nr_areas; i++) {
 		if (!iopt_area_fits(new->areas[i], iopt->iova_alignment))
 			return -EINVAL;
+		cond_resched();
 	}
 
 	iova = request->iova;
@@ -217,6 +218,7 @@ static int iopt_place(struct io_pagetable *iopt, struct iopt_new_areas *new,
 
 		iopt_insert_area(iopt, new->areas[i], iova, request->iommu_prot);
 		iova += bytes;
+		cond_resched();
 	}
 	/* An attach that finds an area may become its filler later. */
 	new->fill = new->areas[0]->slice.filler;
@@ -328,6 +330,7 @@ static ssize_t iopt_copy_count(struct io_pagetable *source,
 			return PTR_ERR(area);
 		first_iova = area->slice.iova.last_iova + 1;
 		nr_areas++;
+		cond_resched();
 	} while (area->slice.iova.last_iova < last_iova);
 	return nr_areas;
 }
@@ -362,7 +365,7 @@ static struct iopt_area *iopt_copy_area(struct iopt_area *source,
  *
  * Context: process, no lock held; sleeps.
  * Return: 0; -ENOENT there is a hole in the range; -EINVAL a part of it is being
- * unmapped; -ENOMEM.
+ * unmapped; -ENOMEM; -EINTR fatal signal.
  */
 int iopt_copy_begin(struct io_pagetable *source, unsigned long first_iova,
 		    unsigned long last_iova, struct iopt_copy *out_copy)
@@ -394,6 +397,11 @@ int iopt_copy_begin(struct io_pagetable *source, unsigned long first_iova,
 		}
 		copy.areas[copy.nr_areas++] = area;
 		first_iova = last + 1;
+		if (fatal_signal_pending(current)) {
+			iopt_copy_end(&copy);
+			return -EINTR;
+		}
+		cond_resched();
 	}
 	*out_copy = copy;
 	return 0;
@@ -465,6 +473,7 @@ static void iopt_pending_set(const struct iopt_pending *pending,
 			iopt_set_state(area, IOPT_AREA_QUARANTINED);
 		else
 			iopt_set_state(area, state);
+		cond_resched();
 	}
 }
 

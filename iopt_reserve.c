@@ -217,6 +217,7 @@ int iopt_allow_apply(struct io_pagetable *iopt, struct iopt_allow_list *list)
 		if (interval_tree_iter_first(&iopt->reserved, node->start,
 					     node->last))
 			return -EADDRINUSE;
+		cond_resched();
 	}
 	swap(iopt->allowed, list->ranges);
 	return 0;
@@ -329,15 +330,18 @@ int iopt_reserve_device(struct io_pagetable *iopt, struct device *dev,
 		.ranges = LIST_HEAD_INIT(reservation.ranges),
 		.owner = dev,
 	};
+	phys_addr_t msi_start;
 	int rc;
 
 	if (iommufd_should_fail())
 		return -EINVAL;
 
-	rc = iopt_reservation_add_device(&reservation, dev, sw_msi_start);
+	rc = iopt_reservation_add_device(&reservation, dev, &msi_start);
 	if (!rc)
 		rc = iopt_reservation_insert(iopt, &reservation);
 	iopt_reservation_free(&reservation);
+	if (!rc)
+		*sw_msi_start = msi_start;
 	return rc;
 }
 

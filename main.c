@@ -17,6 +17,8 @@
 #include <linux/mmap_lock.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -214,6 +216,33 @@ static int iommufd_ucmd_finish(struct iommufd_ucmd *ucmd,
 	return rc;
 }
 
+/*
+ * As copy_struct_from_user(), for sizes that can be gigabytes: what we do not know
+ * has to be zero, and is looked at in pieces.
+ */
+static int iommufd_read_struct(const struct iommufd_call *call, void *cmd)
+{
+	u32 size = call->ioctl->size;
+	u32 offset, bytes;
+
+	for (offset = size; offset < call->user_size; offset += bytes) {
+		int rc;
+
+		bytes = min_t(u32, call->user_size - offset, SZ_1M);
+		rc = check_zeroed_user(call->user_struct + offset, bytes);
+		if (rc <= 0)
+			return rc ?: -E2BIG;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+
+	memset(cmd, 0, size);
+	if (copy_from_user(cmd, call->user_struct, min(call->user_size, size)))
+		return -EFAULT;
+	return 0;
+}
+
 static int iommufd_do_ioctl(struct iommufd_ctx *ictx,
 			    const struct iommufd_call *call)
 {
@@ -221,8 +250,7 @@ static int iommufd_do_ioctl(struct iommufd_ctx *ictx,
 	struct iommufd_ucmd ucmd = { .ictx = ictx, .cmd = cmd };
 	int rc;
 
-	rc = copy_struct_from_user(cmd, call->ioctl->size, call->user_struct,
-				   call->user_size);
+	rc = iommufd_read_struct(call, cmd);
 	if (rc)
 		return rc;
 	rc = iommufd_check_fields(call->ioctl, cmd);
@@ -385,15 +413,11 @@ EXPORT_SYMBOL_NS_GPL(iommufd_ctx_from_fd, IOMMUFD);
 
 /* -- the module -- */
 
-/* The nodes; the second one is VFIO's, which may be ours to provide. */
+/*
+ * VFIO's node, which may be ours to provide, comes first: its minor can be taken,
+ * and then nobody must have opened the other.
+ */
 static struct miscdevice iommufd_nodes[] = {
-	{
-		.name = "iommu",
-		.nodename = "iommu",
-		.mode = 0660,
-		.minor = MISC_DYNAMIC_MINOR,
-		.fops = &iommufd_fops,
-	},
 #if IS_ENABLED(CONFIG_IOMMUFD_VFIO_CONTAINER)
 	{
 		.name = "vfio",
@@ -403,6 +427,13 @@ static struct miscdevice iommufd_nodes[] = {
 		.fops = &iommufd_fops,
 	},
 #endif
+	{
+		.name = "iommu",
+		.nodename = "iommu",
+		.mode = 0660,
+		.minor = MISC_DYNAMIC_MINOR,
+		.fops = &iommufd_fops,
+	},
 };
 
 /*
