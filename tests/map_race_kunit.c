@@ -82,6 +82,8 @@ static void judge(struct racer *racer, const char *what, int rc,
 	}
 	if (rc == -ENOMEM && racer->race->fails)
 		return;
+	if (rc == -EINTR && fatal_signal_pending(current))
+		return;
 	for (; *allowed; allowed++) {
 		if (rc == *allowed)
 			return;
@@ -164,6 +166,12 @@ static void race_unmap_low(struct racer *racer)
 						&unmapped_bytes), allowed);
 }
 
+static bool race_is_over(const struct race *race)
+{
+	return fatal_signal_pending(current) ||
+	       time_after_eq(jiffies, race->deadline);
+}
+
 static int race_mapper(struct map_task *task)
 {
 	static void (* const ops[])(struct racer *racer) = {
@@ -174,7 +182,7 @@ static int race_mapper(struct map_task *task)
 	struct racer racer = { .race = task->arg };
 
 	prandom_seed_state(&racer.rnd, racer.race->seed + task->number);
-	while (time_before(jiffies, racer.race->deadline)) {
+	while (!race_is_over(racer.race)) {
 		ops[below(&racer, ARRAY_SIZE(ops))](&racer);
 		cond_resched();
 	}
@@ -208,7 +216,7 @@ static int race_attacher(struct map_task *task)
 	struct racer racer = { .race = task->arg };
 
 	prandom_seed_state(&racer.rnd, racer.race->seed + task->number);
-	while (time_before(jiffies, racer.race->deadline)) {
+	while (!race_is_over(racer.race)) {
 		race_attach(&racer);
 		cond_resched();
 	}
@@ -219,7 +227,7 @@ static int race_forgetter(struct map_task *task)
 {
 	struct race *race = task->arg;
 
-	while (time_before(jiffies, race->deadline)) {
+	while (!race_is_over(race)) {
 		user_memory_forget(race->f->memory);
 		usleep_range(1000, 2000);
 	}
@@ -283,14 +291,10 @@ static int race_without_limit(struct map_task *task)
 	return fn(task);
 }
 
-static void run_race(struct race *race)
+static void race_start(struct race *race, struct map_task *tasks)
 {
-	struct map_task tasks[RACE_TASKS];
 	unsigned int i;
 
-	for (i = 0; i < RACE_MAPS; i++)
-		race_map_steady(race, &race->iopts[i]);
-	race->deadline = jiffies + RACE_SECONDS * HZ;
 	for (i = 0; i < RACE_TASKS; i++) {
 		tasks[i] = (struct map_task){
 			.f = race->f,
@@ -302,12 +306,56 @@ static void run_race(struct race *race)
 		};
 		map_task_start(&tasks[i]);
 	}
+}
+
+static void race_join(struct map_task *tasks)
+{
+	unsigned int i;
+
 	for (i = 0; i < RACE_TASKS; i++)
 		map_task_join(&tasks[i]);
+}
+
+static void race_finish(struct race *race)
+{
 	kunit_info(race->f->test, "%ld calls went well",
 		   atomic_long_read(&race->nr_done));
 	KUNIT_EXPECT_GT(race->f->test, atomic_long_read(&race->nr_done), 100);
 	race_end(race);
+}
+
+static void run_race(struct race *race)
+{
+	struct map_task tasks[RACE_TASKS];
+	unsigned int i;
+
+	for (i = 0; i < RACE_MAPS; i++)
+		race_map_steady(race, &race->iopts[i]);
+	race->deadline = jiffies + RACE_SECONDS * HZ;
+	race_start(race, tasks);
+	race_join(tasks);
+	race_finish(race);
+}
+
+/* Whoever is killed leaves its work done or undone, never half done. */
+static void race_with_kills(struct kunit *test)
+{
+	struct race *race = race_make(test, 3);
+	struct map_task tasks[RACE_TASKS];
+	unsigned int i, round;
+
+	for (i = 0; i < RACE_MAPS; i++)
+		race_map_steady(race, &race->iopts[i]);
+	race->deadline = jiffies + 60 * HZ;
+	for (round = 0; round < 60; round++) {
+		race->seed++;
+		race_start(race, tasks);
+		msleep(20 + get_random_u32_below(20));
+		for (i = 0; i < RACE_TASKS; i++)
+			map_task_kill(&tasks[i]);
+		race_join(tasks);
+	}
+	race_finish(race);
 }
 
 static void race_with_contiguous_memory(struct kunit *test)
@@ -342,6 +390,7 @@ static struct kunit_case map_race_cases[] = {
 	KUNIT_CASE_SLOW(race_with_scattered_memory),
 	KUNIT_CASE_SLOW(race_with_failing_drivers),
 	KUNIT_CASE_SLOW(race_for_one_range),
+	KUNIT_CASE_SLOW(race_with_kills),
 	{}
 };
 
