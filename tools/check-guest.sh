@@ -50,8 +50,10 @@ boot() {
 		--append "quiet intel_iommu=on demo_sha256=$sha256 guest_tests=$3 guest_only=$only" \
 		--close '^guest: done' --show '^(ok|not ok|skip) ' \
 		-- "${machine[@]}"
+	! grep -aq '^not ok ' "$IOMMUFD_LOGS/$1.console" || status=1
 }
 
+status=0
 assemble
 first=$(tr ',' '\n' <<<"$programs" | grep -v '^t_unsafe$' | paste -sd, || true)
 if [ -n "$first" ]; then
@@ -62,3 +64,4 @@ if [[ ,$programs, == *,t_unsafe,* ]]; then
 	step "running them without interrupt remapping" "10 s"
 	boot check-guest-unsafe off t_unsafe
 fi
+exit "$status"

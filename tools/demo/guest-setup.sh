@@ -13,13 +13,9 @@ mount_all() {
 	ln -sf /proc/self/fd /dev/fd
 }
 
-# load_modules [OPTION...]: the options are for iommufd
 load_modules() {
 	while read -r module; do
-		case $module in
-		iommufd.ko) insmod "/lib/iommufd/$module" "$@" ;;
-		*)	    insmod "/lib/iommufd/$module" ;;
-		esac
+		insmod "/lib/iommufd/$module"
 	done </lib/iommufd/load-order
 }
 
