@@ -13,6 +13,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 STYLE_DIR=$(cd "${1:-$IOMMUFD_ROOT}" && pwd)
 
+# What is said about samples must not replace what is said about the sources.
+if [ "$STYLE_DIR" != "$IOMMUFD_ROOT" ]; then
+	IOMMUFD_LOGS+=/samples
+	mkdir -p "$IOMMUFD_LOGS"
+fi
+
 # sources PATTERN...: the files that are, or could be, in the repository.
 sources() {
 	(cd "$STYLE_DIR" && git ls-files --cached --others --exclude-standard \
