@@ -1,0 +1,164 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Each check of tools/style can fail: a bad sample is put before it, and it has
+# to say what is wrong with it.
+
+# shellcheck source=tools/style/lib.sh
+source "$(dirname "$0")/lib.sh"
+
+sample=
+trap '[ -z "$sample" ] || rm -rf "$sample"' EXIT
+
+# A repository with nothing in it.
+new_sample() {
+	[ -z "$sample" ] || rm -rf "$sample"
+	sample=$(mktemp -d)
+	git -C "$sample" init -q
+	mkdir -p "$sample"/{tests,include/linux,include/uapi/linux}
+}
+
+# file NAME [LICENCE]: the standard input, below a licence, becomes a file.
+file() {
+	local licence='SPDX-License-Identifier: GPL-2.0-only'
+
+	{
+		case ${2:-$1} in
+		*.c)	echo "// $licence" ;;
+		*.h)	echo "/* $licence */" ;;
+		*.sh)	printf '#!/bin/bash\n# %s\n' "$licence" ;;
+		none)	;;
+		*)	echo "# $licence" ;;
+		esac
+		cat
+	} >"$sample/$1"
+	[ "${1##*.}" != sh ] || chmod +x "$sample/$1"
+}
+
+# says CHECK REGEX...: CHECK fails the sample, with each of these complaints.
+says() {
+	local name=$1 output expected
+
+	shift
+	output=$("$IOMMUFD_ROOT/tools/style/$name.sh" "$sample" 2>/dev/null) || true
+	for expected; do
+		if grep -qE "^not ok style/.*$expected" <<<"$output"; then
+			echo "ok style/self-test/$name: $expected"
+		else
+			echo "not ok style/self-test/$name: does not say '$expected'"
+		fi
+	done
+}
+
+test_text() {
+	new_sample
+	echo 'int x;' | file unlicensed.c none
+	printf '// from %swt\n' /tm''p/w/ | file place.c
+	printf 'if then\n' | file syntax.sh
+	printf 'def (:\n' | file syntax.py
+	printf 'true\n' | file mode.sh
+	chmod -x "$sample/mode.sh"
+	printf 'int y;\n' | file run.c
+	chmod +x "$sample/run.c"
+	says text spdx/unlicensed.c places/place.c syntax/syntax.sh \
+		syntax/syntax.py executable/mode.sh executable/run.c
+}
+
+test_shellcheck() {
+	new_sample
+	printf 'cd /x\nrm $1\n' | file unquoted.sh
+	says shellcheck 'unquoted.sh.*SC'
+}
+
+test_checkpatch() {
+	new_sample
+	printf 'int f(void)\n{\n    return 0 ;\n}\n' | file spaces.c
+	printf 'int f(void)\n{\n    return 0 ;\n}\n' | file tests/spaces_kunit.c
+	printf 'int f(void)\n{\n    return 0 ;\n}\n' | file tests/program.c
+	printf '#define A (1<<2)\n' | file include/uapi/linux/space.h
+	printf 'config X\n\tbool "x"\n\tdepends on Y  \n' | file Kconfig
+	says checkpatch checkpatch/spaces.c checkpatch/tests/spaces_kunit.c \
+		checkpatch/tests/program.c \
+		checkpatch/include/uapi/linux/space.h checkpatch/Kconfig
+}
+
+test_kernel_doc() {
+	new_sample
+	file parameter.c <<-'END'
+		/**
+		 * f - do it
+		 * @b: is called a
+		 *
+		 * Context: Any.
+		 * Return: 0.
+		 */
+		int f(int a)
+		{
+			return a;
+		}
+	END
+	file sections.c <<-'END'
+		/**
+		 * g - do it
+		 * @a: a number
+		 */
+		int g(int a)
+		{
+			return a;
+		}
+	END
+	printf 'int h(void)\n{\n\treturn 0;\n}\n' | file missing.c
+	says kernel-doc kernel-doc/parameter.c kernel-doc-rules/sections.c \
+		kernel-doc-rules/missing.c
+}
+
+test_layers() {
+	new_sample
+	file Kbuild <<-'END'
+		# L0: low
+		iommufd-y := low.o
+		# L2: middle
+		iommufd-y += middle.o
+	END
+	printf '#include "middle.h"\n' | file low.c
+	printf '#include <uapi/linux/iommufd.h>\n' | file middle.c
+	printf 'void f(void);\n' | file middle.h
+	printf 'void g(struct x *x)\n{\n\tiommu_unmap(x, 0, 0);\n}\n' >>"$sample/middle.c"
+	printf 'int z;\n' | file stranger.c
+	says layers 'layers/low.c.*middle.h of L2' 'layers/middle.c: 2,.*uAPI' \
+		'layers/stranger.c.*in no layer'
+}
+
+test_headers() {
+	new_sample
+	printf 'static inline u32 f(struct unknown *p)\n{\n\treturn p->x;\n}\n' |
+		file alone.h
+	printf 'struct s {\n\t__u32 x;\n};\n' | file include/uapi/linux/alone.h
+	printf '_Static_assert(sizeof(int) == 3, "x");\n' |
+		file tests/uapi_layout.c
+	says headers headers/alone.h uapi-headers/include/uapi/linux/alone.h \
+		uapi-layout/tests/uapi_layout.c
+}
+
+test_compile() {
+	new_sample
+	file endian.c <<-'END'
+		#include <linux/types.h>
+		extern __le32 little;
+		u32 read_little(void);
+		u32 read_little(void)
+		{
+			return little;
+		}
+	END
+	printf 'int undeclared(void)\n{\n\treturn 0;\n}\n' | file undeclared.c
+	says compile 'compile/endian.c.*incorrect type in return' \
+		'compile/undeclared.c.*no previous prototype'
+}
+
+test_text
+test_shellcheck
+test_checkpatch
+test_kernel_doc
+test_layers
+test_headers
+test_compile
