@@ -81,6 +81,7 @@ enum mock_kind mock_switch_kind(void)
 /**
  * mock_switch_coherency - does the DMA of new devices snoop caches?
  *
+ * Context: Any.
  * Return: whether it does, or can be made to.
  */
 enum mock_coherency mock_switch_coherency(void)
@@ -91,6 +92,7 @@ enum mock_coherency mock_switch_coherency(void)
 /**
  * mock_switch_shares_group - are new devices in the group of another one?
  *
+ * Context: Any.
  * Return: whether they are.
  */
 bool mock_switch_shares_group(void)
@@ -113,6 +115,8 @@ bool mock_switch_fails_entry(void)
 /**
  * mock_switch_note_leaf - remember how large leaves get
  * @bytes: of a leaf that is being written
+ *
+ * Context: Any.
  */
 void mock_switch_note_leaf(size_t bytes)
 {
