@@ -20,7 +20,7 @@ packages_of() {
 		     xz-utils ccache kmod cpio python3 rsync perl ;;
 	clang)	echo clang lld llvm ;;
 	arm64)	echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
-	style)	echo sparse perl python3 shellcheck gcc ;;
+	style)	echo sparse perl python3 shellcheck gcc g++ libc6-dev git ;;
 	package:*) echo "${1#package:}" ;;
 	*)	die "there is no package group '$1'" ;;
 	esac
