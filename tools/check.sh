@@ -22,6 +22,7 @@ parts() {
 	room	1 min	600	tools/check-room.sh
 	kunit	3 min	1800	tools/check-kunit.sh
 	guest	5 min	1800	tools/check-guest.sh
+	kself	6 min	2400	tools/check-kselftest.sh plain
 	tree	5 min	2400	tools/check-tree.sh
 	END
 }
