@@ -20,7 +20,7 @@ static unsigned long long model_seed;
 module_param_named(test_seed, model_seed, ullong, 0444);
 MODULE_PARM_DESC(test_seed, "Seed of the random test of IOVA maps, 0 for any");
 
-static unsigned int model_seconds = 12;
+static unsigned int model_seconds = 8;
 module_param_named(test_seconds, model_seconds, uint, 0444);
 MODULE_PARM_DESC(test_seconds, "Duration of the random test of IOVA maps");
 

@@ -24,7 +24,7 @@
 #define RACE_PAGES 64
 #define RACE_SLOTS 12
 #define RACE_TASKS 9
-#define RACE_SECONDS 3
+#define RACE_SECONDS 2
 
 /* This much of the memory is mapped all the time, at this IOVA. */
 #define STEADY_PAGES 24
