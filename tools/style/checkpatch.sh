@@ -57,6 +57,7 @@ collect() {
 
 	scratch=$(mktemp -d)
 	cd "$scratch"
+	mkdir include # where it looks for names in CamelCase
 	{
 		{ kernel_sources | grep -vE '^(tests|include/uapi)/'
 		  sources Kconfig Kbuild; } | run_checkpatch "$ignores"

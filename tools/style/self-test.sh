@@ -65,8 +65,9 @@ test_text() {
 
 test_shellcheck() {
 	new_sample
-	# shellcheck disable=SC2016 # what is wrong here is the sample
-	printf 'cd /x\nrm $1\n' | file unquoted.sh
+	file unquoted.sh <<-'END'
+		rm $1
+	END
 	says shellcheck 'unquoted.sh.*SC'
 }
 
