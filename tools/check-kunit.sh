@@ -30,6 +30,7 @@ run_kernel() {
 }
 
 "$IOMMUFD_ROOT/tools/packages.sh" kernel
+[ -n "$filter" ] || "$IOMMUFD_ROOT/tools/check-kunit-report.sh"
 "$IOMMUFD_ROOT/tools/kunit-build.sh"
 step "running the KUnit tests" "seconds"
 status=0
