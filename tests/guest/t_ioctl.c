@@ -588,10 +588,6 @@ static void *map_and_unmap(void *unused)
 
 		if (rc && rc != -ENOENT)
 			EXPECT(rc, -ENOENT);
-		/*
-		 * When the IOAS is a new one by now, the other thread may be
-		 * mapping at this very IOVA.
-		 */
 		rc = iommu_unmap(fd, 2, mapping.iova, PAGE, NULL);
 		/* Our IOAS is gone, and in the next one somebody maps there. */
 		if (rc && rc != -EBUSY)

@@ -43,7 +43,8 @@ run_checkpatch() {
 	sed "s,^,$STYLE_DIR/," |
 		xargs -r -P "$IOMMUFD_JOBS" -n 8 perl "$checkpatch" --strict \
 			--no-tree --terse --show-types --no-summary \
-			--root=. --ignore "$1" -f || [ $? -eq 123 ]
+			--root=. --ignore "$1" -f || [ $? -eq 123 ] ||
+		echo "checkpatch.pl: was stopped before it saw all files"
 }
 
 # A macro of declarations, which checkpatch takes for statements.

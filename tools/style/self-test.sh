@@ -65,9 +65,8 @@ test_text() {
 
 test_shellcheck() {
 	new_sample
-	file unquoted.sh <<-'END'
-		rm $1
-	END
+	# shellcheck disable=SC2016 # what is wrong here is the sample
+	printf 'cd /x\nrm $1\n' | file unquoted.sh
 	says shellcheck 'unquoted.sh.*SC'
 }
 
