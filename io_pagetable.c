@@ -8,6 +8,7 @@
  * stands in the tree in a state that tells everybody else to leave it alone, so
  * nothing else can be mapped over an IOVA that devices may still reach.
  */
+#include <linux/kmemleak.h>
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -336,6 +337,9 @@ void iopt_destroy(struct io_pagetable *iopt)
 		 * of this module.
 		 */
 		__module_get(THIS_MODULE);
+		kmemleak_not_leak(area->slice.pages);
+		if (!area->within_pages)
+			kmemleak_not_leak(area);
 		iova_map_erase(&iopt->areas, &area->slice.iova);
 	}
 	iopt_reserve_destroy(iopt);
