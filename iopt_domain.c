@@ -173,7 +173,7 @@ static struct iopt_area *iopt_change_next(struct iopt_change *change,
 			iopt_pages_get(pages);
 			blocking.span = area->slice.span;
 		}
-		iopt_pages_wait_range(pages, &blocking, false);
+		iopt_pages_wait_range(pages, &blocking);
 		iopt_pages_put(pages);
 	}
 }

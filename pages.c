@@ -143,22 +143,16 @@ void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy,
  * iopt_pages_wait_range() - wait until nobody is in a section over a slice
  * @pages: the slice's pages, referenced by the caller
  * @slice: whose index range; may be a copy, only its span is looked at
- * @killable: a fatal signal ends the wait
  *
  * For callers that found the range busy while they held a lock: they drop the
  * lock, wait here, and look everything up again.
  *
  * Context: process; sleeps, no lock held.
- * Return: 0, or -ERESTARTSYS.
  */
-int iopt_pages_wait_range(struct iopt_pages *pages,
-			  const struct iopt_slice *slice, bool killable)
+void iopt_pages_wait_range(struct iopt_pages *pages,
+			   const struct iopt_slice *slice)
 {
-	if (killable)
-		return wait_var_event_killable(&pages->busy,
-					       iopt_pages_range_idle(pages, slice));
 	wait_var_event(&pages->busy, iopt_pages_range_idle(pages, slice));
-	return 0;
 }
 
 /**

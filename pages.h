@@ -245,8 +245,8 @@ bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy,
 			      const struct iopt_slice *slice);
 void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy,
 			   const struct iopt_slice *slice);
-int iopt_pages_wait_range(struct iopt_pages *pages,
-			  const struct iopt_slice *slice, bool killable);
+void iopt_pages_wait_range(struct iopt_pages *pages,
+			   const struct iopt_slice *slice);
 void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy);
 
 /* pages_pin.c */
