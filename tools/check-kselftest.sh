@@ -3,7 +3,10 @@
 # Run the programs of tests/selftests in QEMU, on an in-tree kernel, and print
 # "ok VARIANT/PROGRAM/TEST", "not ok ...: why" or "skip ...: why" for each test.
 #
-#   tools/check-kselftest.sh plain|debug [PROGRAM [HARNESS-ARGS]]
+#   tools/check-kselftest.sh plain|debug|no-extents [PROGRAM [HARNESS-ARGS]]
+#
+# The variant no-extents is the plain kernel told to ask page tables for every
+# PFN, as it does of its own accord where memory is scattered.
 #
 # HARNESS-ARGS are those of the kselftest harness, such as -t NAME.
 #
@@ -13,18 +16,19 @@
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-[ $# -ge 1 ] || die "usage: check-kselftest.sh plain|debug [PROGRAM [HARNESS-ARGS]]"
+[ $# -ge 1 ] || die "usage: check-kselftest.sh plain|debug|no-extents [PROGRAM [HARNESS-ARGS]]"
 variant=$1
 shift
 case $variant in
-plain)	usual="1 min" limit=600 ;;
-debug)	usual="4 min" limit=1800 ;;
+plain)	kernel=plain usual="1 min" limit=600 ;;
+debug)	kernel=debug usual="5 min" limit=1800 ;;
+no-extents)	kernel=plain usual="1 min" limit=600 append=iommufd.extents=0 ;;
 *)	die "there is no variant '$variant'" ;;
 esac
 "$IOMMUFD_ROOT/tools/packages.sh" guest programs
-"$IOMMUFD_ROOT/tools/kernel.sh" "$variant"
+"$IOMMUFD_ROOT/tools/kernel.sh" "$kernel"
 
-product=$IOMMUFD_BUILD/kernel/$variant
+product=$IOMMUFD_BUILD/kernel/$kernel
 tap=$IOMMUFD_LOGS/kselftest-$variant.tap
 list=$product/selftests/list
 if [ $# -gt 0 ]; then
@@ -32,7 +36,7 @@ if [ $# -gt 0 ]; then
 	list=$product/chosen
 	echo "$*" >"$list"
 fi
-initrd=$product/initramfs.cpio.gz
+initrd=$product/initramfs-$variant.cpio.gz
 "$IOMMUFD_ROOT/tools/initramfs.sh" "$initrd" \
 	init="$IOMMUFD_ROOT/tests/kernel/init.sh" \
 	selftests="$product/selftests" list="$list"
@@ -47,7 +51,7 @@ step "running the self-tests on the $variant kernel" "$usual"
 status=0
 "$IOMMUFD_ROOT/tools/guest.sh" --name "kselftest-$variant" --time "$limit" \
 	--kernel "$product/bzImage" --initrd "$initrd" --close '^guest: done' \
-	--append 'hugepages=64 memmap=64M!1G' --accel "$accel" -- \
+	--append "hugepages=64 memmap=64M!1G ${append:-}" --accel "$accel" -- \
 	-m 2G -smp 2 -serial "file:$tap" \
 	-device intel-iommu,intremap=on,caching-mode=on,aw-bits=48 \
 	2>"$IOMMUFD_LOGS/kselftest-$variant.guest" || status=$?
