@@ -15,6 +15,7 @@
 #include <uapi/linux/iommufd.h>
 
 #include "ioas.h"
+#include "test_hooks.h"
 
 static void iommufd_ioas_forget_compat(struct iommufd_object *object)
 {
@@ -343,6 +344,7 @@ int iommufd_ucmd_ioas_copy(struct iommufd_ucmd *ucmd)
 	struct iopt_copy copy;
 	int rc;
 
+	iommufd_test_convert_copy(ucmd);
 	if (cmd->length >= ULONG_MAX || cmd->src_iova >= ULONG_MAX ||
 	    cmd->dst_iova >= ULONG_MAX)
 		return -EOVERFLOW;

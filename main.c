@@ -87,8 +87,11 @@ struct iommufd_ioctl {
  */
 #ifdef CONFIG_IOMMUFD_TEST
 #define IOMMUFD_LAST_CMD IOMMUFD_CMD_TEST_CMD
+/* What iommufd_test_convert_copy() takes away. */
+#define IOMMUFD_COPY_TEST_FLAGS MOCK_FLAGS_ACCESS_SYZ
 #else
 #define IOMMUFD_LAST_CMD IOMMUFD_CMD_FAULT_QUEUE_ALLOC
+#define IOMMUFD_COPY_TEST_FLAGS 0
 #endif
 
 static const struct iommufd_ioctl
@@ -106,7 +109,8 @@ iommufd_ioctls[IOMMUFD_LAST_CMD - IOMMUFD_CMD_BASE + 1] = {
 	IOCTL(IOAS_COPY, struct iommu_ioas_copy, src_iova,
 	      FLAGS(struct iommu_ioas_copy, IOMMU_IOAS_MAP_FIXED_IOVA |
 					    IOMMU_IOAS_MAP_WRITEABLE |
-					    IOMMU_IOAS_MAP_READABLE),
+					    IOMMU_IOAS_MAP_READABLE |
+					    IOMMUFD_COPY_TEST_FLAGS),
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_ioas_copy),
 	IOCTL(IOAS_IOVA_RANGES, struct iommu_ioas_iova_ranges,

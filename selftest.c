@@ -15,6 +15,7 @@
 #include "ioas.h"
 #include "iommufd_private.h"
 #include "iommufd_test.h"
+#include "iopt_area.h"
 #include "selftest.h"
 #include "test_hooks.h"
 
@@ -202,6 +203,51 @@ static int iommufd_test_add_reserved(struct iommufd_ucmd *ucmd)
 	/* Nobody gives these back, they go with the map. */
 	iopt = &to_ioas(object)->iopt;
 	return iopt_reserve(iopt, first_iova, last_iova, iopt);
+}
+
+/* A place in an IOVA map, as a fuzzer names it in the u64 of an IOVA. */
+struct iommufd_test_place {
+	u32 nth_area;
+	u32 offset;
+};
+
+/* IOVA of a place, counting the areas user space knows of, or 0 if it is nowhere. */
+static u64 iommufd_test_place_iova(struct io_pagetable *iopt,
+				   struct iommufd_test_place place)
+{
+	struct iopt_area *area;
+
+	guard(rwsem_read)(&iopt->iova_rwsem);
+
+	for (area = iopt_area_from(iopt, 0); area; area = iopt_area_next(area)) {
+		if (area->state != IOPT_AREA_LIVE)
+			continue;
+		if (!place.nth_area--)
+			return area->slice.iova.first_iova + place.offset;
+		cond_resched();
+	}
+	return 0;
+}
+
+void iommufd_test_convert_copy(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_ioas_copy *cmd = ucmd->cmd;
+	struct iommufd_test_place place;
+	struct iommufd_object *object;
+
+	if (!(cmd->flags & MOCK_FLAGS_ACCESS_SYZ))
+		return;
+
+	BUILD_BUG_ON(sizeof(place) != sizeof(cmd->src_iova));
+	memcpy(&place, &cmd->src_iova, sizeof(place));
+	cmd->src_iova = 0;
+	cmd->flags &= ~MOCK_FLAGS_ACCESS_SYZ;
+	/* That there is no such IOAS is for the copy to find out, in its order. */
+	object = iommufd_object_get(ucmd->ictx, cmd->src_ioas_id, IOMMUFD_IOAS);
+	if (IS_ERR(object))
+		return;
+	cmd->src_iova = iommufd_test_place_iova(&to_ioas(object)->iopt, place);
+	iommufd_object_put(object);
 }
 
 /* -- looking at pages -- */

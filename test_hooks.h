@@ -43,6 +43,18 @@ void iommufd_test_slow_source(void);
  */
 bool iommufd_test_is_mock(const struct device *dev);
 
+/**
+ * iommufd_test_convert_copy - let a copy name its source by number
+ * @ucmd: IOMMU_IOAS_COPY, nothing looked at yet
+ *
+ * A fuzzer does not know what IOVA the kernel has given to a mapping. With the flag
+ * MOCK_FLAGS_ACCESS_SYZ, which is gone afterwards, it gives the number of an area
+ * and an offset; the answer tells what IOVA that was.
+ *
+ * Context: Process context, may sleep.
+ */
+void iommufd_test_convert_copy(struct iommufd_ucmd *ucmd);
+
 int iommufd_test_init(void);
 void iommufd_test_exit(void);
 int iommufd_ucmd_test(struct iommufd_ucmd *ucmd);
@@ -61,6 +73,10 @@ static inline void iommufd_test_slow_source(void)
 static inline bool iommufd_test_is_mock(const struct device *dev)
 {
 	return false;
+}
+
+static inline void iommufd_test_convert_copy(struct iommufd_ucmd *ucmd)
+{
 }
 
 static inline int iommufd_test_init(void)

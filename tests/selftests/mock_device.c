@@ -151,6 +151,69 @@ TEST_F(device, check_refs_errors)
 	EXPECT_EQ(-EOVERFLOW, check_refs(self->fd, -self->page, 2 * self->page, 0));
 }
 
+/* A copy whose source is named by the number of an area, and where it is in it. */
+static int copy_nth(int fd, __u32 ioas, __u32 nth, __u32 offset,
+		    struct iommu_ioas_copy *arg)
+{
+	const __u32 place[] = { nth, offset };
+
+	*arg = (struct iommu_ioas_copy){
+		.size = sizeof(*arg),
+		.flags = MOCK_FLAGS_ACCESS_SYZ | RW,
+		.dst_ioas_id = ioas,
+		.src_ioas_id = ioas,
+		.length = page_bytes(),
+	};
+	memcpy(&arg->src_iova, place, sizeof(place));
+	return command(fd, IOMMU_IOAS_COPY, arg);
+}
+
+TEST_F(device, copy_by_number)
+{
+	const __u64 iova[] = { 0, 5 * self->page, 1ULL << 40 };
+	struct iommu_ioas_copy arg;
+	struct mock mock;
+	__u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(iova); i++)
+		ASSERT_EQ(0, map_at(self->fd, self->ioas,
+				    self->va + 2 * i * self->page,
+				    2 * self->page, iova[i]));
+	for (i = 0; i < ARRAY_SIZE(iova); i++) {
+		ASSERT_EQ(0, copy_nth(self->fd, self->ioas, i, self->page, &arg));
+		EXPECT_EQ(iova[i] + self->page, arg.src_iova);
+		EXPECT_EQ(RW, arg.flags);
+		ASSERT_EQ(0, unmap(self->fd, self->ioas, arg.dst_iova, self->page,
+				   NULL));
+	}
+	/* the offset is only added: behind the area is a hole */
+	EXPECT_EQ(-ENOENT, copy_nth(self->fd, self->ioas, 1, 2 * self->page, &arg));
+	/* what is in no area is at 0 */
+	ASSERT_EQ(0, copy_nth(self->fd, self->ioas, 3, self->page, &arg));
+	EXPECT_EQ(0, arg.src_iova);
+	ASSERT_EQ(0, copy_nth(self->fd, self->ioas, UINT32_MAX, 0, &arg));
+	EXPECT_EQ(0, arg.src_iova);
+	/* the other flags, and the order of the checks, are what they are */
+	arg.flags = MOCK_FLAGS_ACCESS_SYZ | RW | 8;
+	EXPECT_EQ(-EOPNOTSUPP, command(self->fd, IOMMU_IOAS_COPY, &arg));
+	EXPECT_EQ(MOCK_FLAGS_ACCESS_SYZ | RW | 8, arg.flags);
+	arg.flags = MOCK_FLAGS_ACCESS_SYZ;
+	arg.src_ioas_id = NO_SUCH_ID;
+	EXPECT_EQ(-EINVAL, command(self->fd, IOMMU_IOAS_COPY, &arg));
+	arg.flags = MOCK_FLAGS_ACCESS_SYZ | RW;
+	EXPECT_EQ(-ENOENT, command(self->fd, IOMMU_IOAS_COPY, &arg));
+
+	/* it is the memory of that area that the copy shows */
+	ASSERT_EQ(0, unmap_all(self->fd, self->ioas, NULL));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va + i * self->page,
+				    self->page, APERTURE + 2 * i * self->page));
+	ASSERT_EQ(0, copy_nth(self->fd, self->ioas, 1, 0, &arg));
+	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, self->va + self->page,
+			       self->page, arg.dst_iova));
+}
+
 /* -- making devices */
 
 TEST_F(device, made_and_destroyed)
