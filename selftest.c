@@ -41,18 +41,20 @@ void iommufd_test_slow_source(void)
 /* -- a mock device as an object -- */
 
 /**
- * struct iommufd_stdev - a mock device that is bound and attached
+ * struct iommufd_stdev - a mock device that is bound and, usually, attached
  * @obj: the object
  * @mdev: the device
  * @idev: the device as an object
  * @idev_object: likewise; used, or the release of the file would not know that it
  *	goes with this object
+ * @is_attached: it is
  */
 struct iommufd_stdev {
 	struct iommufd_object obj;
 	struct mock_dev *mdev;
 	struct iommufd_device *idev;
 	struct iommufd_object *idev_object;
+	bool is_attached;
 };
 
 static struct iommufd_stdev *to_stdev(struct iommufd_object *object)
@@ -70,7 +72,8 @@ static void iommufd_stdev_destroy(struct iommufd_object *object)
 {
 	struct iommufd_stdev *stdev = to_stdev(object);
 
-	iommufd_device_detach(stdev->idev);
+	if (stdev->is_attached)
+		iommufd_device_detach(stdev->idev);
 	iommufd_stdev_unbind(stdev);
 	mock_dev_destroy(stdev->mdev);
 }
@@ -109,11 +112,12 @@ static int iommufd_stdev_attach(struct iommufd_stdev *stdev, u32 *pt_id,
 	int rc;
 
 	rc = iommufd_stdev_bind(stdev, idev_id);
-	if (rc)
+	if (rc || mock_switch_stays_detached())
 		return rc;
 	rc = iommufd_device_attach(stdev->idev, pt_id);
 	if (rc)
 		iommufd_stdev_unbind(stdev);
+	stdev->is_attached = !rc;
 	return rc;
 }
 

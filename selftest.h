@@ -83,6 +83,7 @@ void mock_domain_count_device(struct iommu_domain *domain, int change);
 enum mock_kind mock_switch_kind(void);
 enum mock_coherency mock_switch_coherency(void);
 bool mock_switch_shares_group(void);
+bool mock_switch_stays_detached(void);
 bool mock_switch_fails_entry(void);
 void mock_switch_note_leaf(size_t bytes);
 bool mock_switch_is_stuck(unsigned long iova);

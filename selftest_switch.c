@@ -7,6 +7,8 @@
  *			kind cannot be attached to a domain that was made for another
  * coherency		enum mock_coherency, of devices made from now on
  * shares_group		devices made from now on are in the group of another one
+ * stays_detached		devices made from now on are bound and not attached; the
+ *			HWPT in the answer is the ID that was asked for
  * reserved		"FIRST LAST [sw_msi]", in hexadecimal: devices have this
  *			reserved region; anything else: they have none
  * fail_map_entry	n: writing the n-th entry of a page table from now on fails
@@ -42,6 +44,7 @@ static u64 mock_switch_stuck_iova;
 static u64 mock_switch_largest_leaf;
 static u32 mock_switch_coherency_value;
 static bool mock_switch_group_value;
+static bool mock_switch_detached_value;
 static u32 mock_switch_map_delay_ms;
 static u32 mock_switch_pin_delay_ms;
 
@@ -98,6 +101,17 @@ enum mock_coherency mock_switch_coherency(void)
 bool mock_switch_shares_group(void)
 {
 	return READ_ONCE(mock_switch_group_value);
+}
+
+/**
+ * mock_switch_stays_detached - are new devices bound and no more?
+ *
+ * Context: Any.
+ * Return: whether they are.
+ */
+bool mock_switch_stays_detached(void)
+{
+	return READ_ONCE(mock_switch_detached_value);
 }
 
 /**
@@ -334,6 +348,8 @@ void mock_switch_init(void)
 			   &mock_switch_coherency_value);
 	debugfs_create_bool("shares_group", 0600, dir,
 			    &mock_switch_group_value);
+	debugfs_create_bool("stays_detached", 0600, dir,
+			    &mock_switch_detached_value);
 	debugfs_create_u32("map_delay_ms", 0600, dir,
 			   &mock_switch_map_delay_ms);
 	debugfs_create_u32("pin_delay_ms", 0600, dir,

@@ -212,6 +212,7 @@ static inline int reset_switches(int fd)
 	       write_text(SWITCH("reserved"), "none") ?:
 	       write_number(SWITCH("coherency"), COHERENT) ?:
 	       write_text(SWITCH("shares_group"), "N") ?:
+	       write_text(SWITCH("stays_detached"), "N") ?:
 	       write_number(SWITCH("fail_map_entry"), 0) ?:
 	       write_number(SWITCH("stuck_iova"), 0) ?:
 	       write_number(SWITCH("map_delay_ms"), 0) ?:

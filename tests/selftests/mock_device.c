@@ -681,6 +681,65 @@ TEST_F(device, reserved_region)
 	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->va, self->page, first));
 }
 
+/* A hole in the aperture makes two of it, which come and go together. */
+TEST_F(device, two_windows)
+{
+	const __u64 first = 4 * APERTURE, last = 5 * APERTURE - 1;
+	const __u64 low = first - 2 * self->page, high = last + 1;
+	struct iommu_iova_range ranges[2];
+	struct mock a, b;
+	__u64 alignment, iova;
+	__u32 num = 2;
+
+	ASSERT_EQ(0, set_reserved(first, last, false));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, 2 * self->page, low));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va + self->page,
+			    2 * self->page, high));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &a));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &b));
+	ASSERT_EQ(a.hwpt, b.hwpt);
+	ASSERT_EQ(0, iova_ranges(self->fd, self->ioas, ranges, &num, &alignment));
+	EXPECT_EQ(2, num);
+	EXPECT_EQ(MOCK_APERTURE_START, ranges[0].start);
+	EXPECT_EQ(first - 1, ranges[0].last);
+	EXPECT_EQ(last + 1, ranges[1].start);
+	EXPECT_EQ(MOCK_APERTURE_LAST, ranges[1].last);
+	EXPECT_EQ(0, check_map(self->fd, a.hwpt, self->va, 2 * self->page, low));
+	EXPECT_EQ(0, check_map(self->fd, a.hwpt, self->va + self->page,
+			       2 * self->page, high));
+
+	/* in the gap, across it, and at both of its ends */
+	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->va, self->page,
+				  first));
+	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->va, self->page,
+				  high - self->page));
+	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->va, self->page,
+				  first + self->page));
+	ASSERT_EQ(0, unmap_all(self->fd, self->ioas, NULL));
+	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->va, 2 * self->page,
+				  first - self->page));
+	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->va, 2 * self->page,
+				  high - self->page));
+	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->va, 2 * APERTURE,
+				  first - self->page));
+	/* one page is left in front of it: two go behind it */
+	ASSERT_EQ(0, add_reserved(self->fd, self->ioas, APERTURE,
+				  first - self->page - APERTURE));
+	ASSERT_EQ(0, map_any(self->fd, self->ioas, self->va, 2 * self->page,
+			     &iova));
+	EXPECT_EQ(high, iova);
+
+	/* both go with the last device that has them */
+	EXPECT_EQ(0, destroy(self->fd, a.stdev));
+	EXPECT_FALSE(is_usable(_metadata, self->fd, self->ioas, first, first));
+	EXPECT_EQ(0, destroy(self->fd, b.stdev));
+	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, first - self->page,
+			      UINT64_MAX));
+	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->va, 2 * self->page,
+			    first - self->page));
+	EXPECT_EQ(0, check_refs(self->fd, self->va, self->bytes, 0));
+}
+
 /* The window for MSI doorbells is a reserved range, one for all devices. */
 TEST_F(device, msi_window)
 {
@@ -749,6 +808,41 @@ TEST_F(device, one_group)
 	ASSERT_EQ(0, destroy(self->fd, a.stdev));
 	EXPECT_TRUE(is_usable(_metadata, self->fd, other, 0, UINT64_MAX));
 	EXPECT_EQ(-ENOENT, destroy(self->fd, a.hwpt));
+}
+
+/* A device that is not attached does not move those of its group that are. */
+TEST_F(device, replace_of_the_detached)
+{
+	const __u64 first = APERTURE + 0x100000;
+	struct mock attached, detached;
+	__u32 other, hwpt;
+
+	ASSERT_EQ(0, ioas_alloc(self->fd, &other));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, self->page, APERTURE));
+	ASSERT_EQ(0, set_reserved(first, first, false));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &attached));
+	hwpt = attached.hwpt;
+	ASSERT_EQ(0, write_text(SWITCH("shares_group"), "Y"));
+	ASSERT_EQ(0, write_text(SWITCH("stays_detached"), "Y"));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &detached));
+
+	EXPECT_EQ(-EINVAL, mock_replace(self->fd, &detached, other));
+	EXPECT_EQ(-EINVAL, mock_replace(self->fd, &detached, self->ioas));
+	EXPECT_EQ(-EINVAL, mock_replace(self->fd, &detached, hwpt));
+	EXPECT_EQ(0, check_map(self->fd, hwpt, self->va, self->page, APERTURE));
+	EXPECT_TRUE(is_usable(_metadata, self->fd, other, 0, UINT64_MAX));
+	EXPECT_FALSE(is_usable(_metadata, self->fd, self->ioas, first, first));
+	EXPECT_EQ(0, mock_replace(self->fd, &attached, self->ioas));
+	EXPECT_EQ(hwpt, attached.hwpt);
+
+	/* neither does it keep anything when the last of those goes */
+	EXPECT_EQ(0, destroy(self->fd, attached.stdev));
+	EXPECT_EQ(-ENOENT, destroy(self->fd, hwpt));
+	EXPECT_EQ(-EINVAL, mock_replace(self->fd, &detached, self->ioas));
+	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, 0, UINT64_MAX));
+	EXPECT_EQ(0, check_refs(self->fd, self->va, self->page, 0));
+	EXPECT_EQ(0, destroy(self->fd, detached.stdev));
+	EXPECT_EQ(0, destroy(self->fd, other));
 }
 
 static void *attach_and_destroy(void *data)
