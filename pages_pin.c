@@ -173,12 +173,12 @@ static long iopt_user_pin(struct iopt_pages *pages, struct iopt_pin *pin,
 	size_t added;
 	long pinned;
 
-	iommufd_test_slow_source();
+	max_pages = min3(max_pages, pin->max_upages,
+			 (unsigned long)pfn_batch_room(&pin->batch));
+	iommufd_test_slow_source(address, max_pages);
 	if (iommufd_should_fail())
 		return -EFAULT;
 
-	max_pages = min3(max_pages, pin->max_upages,
-			 (unsigned long)pfn_batch_room(&pin->batch));
 	if (pages->writable)
 		gup_flags |= FOLL_WRITE;
 

@@ -33,9 +33,9 @@ bool iommufd_should_fail(void)
 	return should_fail(&fail_iommufd, 1);
 }
 
-void iommufd_test_slow_source(void)
+void iommufd_test_slow_source(unsigned long address, unsigned long npages)
 {
-	mock_switch_delay_pin();
+	mock_switch_delay_pin(address, address + npages * PAGE_SIZE - 1);
 }
 
 /* -- a mock device as an object -- */

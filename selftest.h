@@ -89,7 +89,8 @@ void mock_switch_note_leaf(size_t bytes);
 bool mock_switch_is_stuck(unsigned long iova);
 unsigned long mock_switch_reserved(unsigned long *first_iova,
 				   enum iommu_resv_type *type);
-void mock_switch_delay_pin(void);
+void mock_switch_delay_pin(unsigned long first_address,
+			   unsigned long last_address);
 void mock_switch_delay_map(unsigned long first_iova, unsigned long last_iova);
 void mock_switch_init(void);
 void mock_switch_exit(void);

@@ -20,6 +20,7 @@
  * gate			"FIRST LAST", in hexadecimal: map calls that touch one of
  *			these IOVA wait, until anything else is written. Read: how
  *			many are waiting
+ * pin_gate		the same for whoever pins one of these user addresses
  *
  * They are global: tests that use them do not run side by side.
  */
@@ -34,7 +35,7 @@
 #include "selftest.h"
 #include "test_hooks.h"
 
-/* Nobody waits at the gate for longer, whatever became of the test. */
+/* Nobody waits at a gate for longer, whatever became of the test. */
 #define MOCK_GATE_TIMEOUT (20 * HZ)
 
 static struct dentry *mock_switch_dir;
@@ -48,18 +49,32 @@ static bool mock_switch_detached_value;
 static u32 mock_switch_map_delay_ms;
 static u32 mock_switch_pin_delay_ms;
 
-/* IOVA whose map calls wait while it is closed. */
-static struct {
-	spinlock_t lock; /* guards all but the number that wait */
-	wait_queue_head_t queue;
+/**
+ * struct mock_gate - addresses that have to wait while it is closed
+ * @lock: guards @is_closed, @first and @last
+ * @is_closed: it is
+ * @first: the first address
+ * @last: the last one, inclusive
+ * @queue: of those who wait
+ * @nr_waiting: so many
+ */
+struct mock_gate {
+	spinlock_t lock; /* is_closed, first, last */
 	bool is_closed;
-	unsigned long first_iova;
-	unsigned long last_iova;
+	unsigned long first;
+	unsigned long last;
+	wait_queue_head_t queue;
 	atomic_t nr_waiting;
-} mock_gate = {
-	.lock = __SPIN_LOCK_UNLOCKED(mock_gate.lock),
-	.queue = __WAIT_QUEUE_HEAD_INITIALIZER(mock_gate.queue),
 };
+
+#define MOCK_GATE(_name)						\
+	struct mock_gate _name = {					\
+		.lock = __SPIN_LOCK_UNLOCKED(_name.lock),		\
+		.queue = __WAIT_QUEUE_HEAD_INITIALIZER(_name.queue),	\
+	}
+
+static MOCK_GATE(mock_map_gate);
+static MOCK_GATE(mock_pin_gate);
 
 /* A reserved region of all devices; there is none while the length is 0. */
 static struct {
@@ -174,22 +189,39 @@ static void mock_sleep(u32 ms)
 		schedule_timeout_killable(msecs_to_jiffies(ms));
 }
 
+static bool mock_gate_stops(struct mock_gate *gate, unsigned long first,
+			    unsigned long last)
+{
+	guard(spinlock)(&gate->lock);
+
+	return gate->is_closed && first <= gate->last && last >= gate->first;
+}
+
+static void mock_gate_pass(struct mock_gate *gate, unsigned long first,
+			   unsigned long last)
+{
+	if (!mock_gate_stops(gate, first, last))
+		return;
+
+	atomic_inc(&gate->nr_waiting);
+	wait_event_killable_timeout(gate->queue,
+				    !mock_gate_stops(gate, first, last),
+				    MOCK_GATE_TIMEOUT);
+	atomic_dec(&gate->nr_waiting);
+}
+
 /**
  * mock_switch_delay_pin - wait as long as pinning is to take longer
+ * @first_address: of the user memory
+ * @last_address: the last of it, inclusive
  *
  * Context: Process context, may sleep; less long after a fatal signal.
  */
-void mock_switch_delay_pin(void)
+void mock_switch_delay_pin(unsigned long first_address,
+			   unsigned long last_address)
 {
 	mock_sleep(READ_ONCE(mock_switch_pin_delay_ms));
-}
-
-static bool mock_gate_stops(unsigned long first_iova, unsigned long last_iova)
-{
-	guard(spinlock)(&mock_gate.lock);
-
-	return mock_gate.is_closed && first_iova <= mock_gate.last_iova &&
-	       last_iova >= mock_gate.first_iova;
+	mock_gate_pass(&mock_pin_gate, first_address, last_address);
 }
 
 /**
@@ -202,14 +234,7 @@ static bool mock_gate_stops(unsigned long first_iova, unsigned long last_iova)
 void mock_switch_delay_map(unsigned long first_iova, unsigned long last_iova)
 {
 	mock_sleep(READ_ONCE(mock_switch_map_delay_ms));
-	if (!mock_gate_stops(first_iova, last_iova))
-		return;
-
-	atomic_inc(&mock_gate.nr_waiting);
-	wait_event_killable_timeout(mock_gate.queue,
-				    !mock_gate_stops(first_iova, last_iova),
-				    MOCK_GATE_TIMEOUT);
-	atomic_dec(&mock_gate.nr_waiting);
+	mock_gate_pass(&mock_map_gate, first_iova, last_iova);
 }
 
 /* -- the files -- */
@@ -288,18 +313,20 @@ static const struct file_operations mock_reserved_fops = {
 static ssize_t mock_gate_read(struct file *file, char __user *to, size_t count,
 			      loff_t *pos)
 {
+	struct mock_gate *gate = file->private_data;
 	char line[16];
 	int length;
 
 	length = scnprintf(line, sizeof(line), "%d\n",
-			   atomic_read(&mock_gate.nr_waiting));
+			   atomic_read(&gate->nr_waiting));
 	return simple_read_from_buffer(to, count, pos, line, length);
 }
 
 static ssize_t mock_gate_write(struct file *file, const char __user *from,
 			       size_t count, loff_t *pos)
 {
-	unsigned long first_iova = 0, last_iova = 0;
+	struct mock_gate *gate = file->private_data;
+	unsigned long first = 0, last = 0;
 	ssize_t copied;
 	char line[64];
 
@@ -307,13 +334,12 @@ static ssize_t mock_gate_write(struct file *file, const char __user *from,
 	if (copied < 0)
 		return copied;
 
-	scoped_guard(spinlock, &mock_gate.lock) {
-		mock_gate.is_closed =
-			sscanf(line, "%lx %lx", &first_iova, &last_iova) == 2;
-		mock_gate.first_iova = first_iova;
-		mock_gate.last_iova = last_iova;
+	scoped_guard(spinlock, &gate->lock) {
+		gate->is_closed = sscanf(line, "%lx %lx", &first, &last) == 2;
+		gate->first = first;
+		gate->last = last;
 	}
-	wake_up_all(&mock_gate.queue);
+	wake_up_all(&gate->queue);
 	return copied;
 }
 
@@ -338,7 +364,10 @@ void mock_switch_init(void)
 	debugfs_create_file("personality", 0600, dir, NULL,
 			    &mock_personality_fops);
 	debugfs_create_file("reserved", 0600, dir, NULL, &mock_reserved_fops);
-	debugfs_create_file("gate", 0600, dir, NULL, &mock_gate_fops);
+	debugfs_create_file("gate", 0600, dir, &mock_map_gate,
+			    &mock_gate_fops);
+	debugfs_create_file("pin_gate", 0600, dir, &mock_pin_gate,
+			    &mock_gate_fops);
 	debugfs_create_atomic_t("fail_map_entry", 0600, dir,
 				&mock_switch_fail_entry);
 	debugfs_create_x64("stuck_iova", 0600, dir, &mock_switch_stuck_iova);

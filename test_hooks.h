@@ -26,10 +26,12 @@ bool iommufd_should_fail(void);
 
 /**
  * iommufd_test_slow_source - make the memory that is pinned slow to come
+ * @address: of its first page
+ * @npages: how much of it
  *
  * Context: Process context, may sleep; less long after a fatal signal.
  */
-void iommufd_test_slow_source(void);
+void iommufd_test_slow_source(unsigned long address, unsigned long npages);
 
 /**
  * iommufd_test_is_mock - is this one of our own devices?
@@ -66,7 +68,8 @@ static inline bool iommufd_should_fail(void)
 	return false;
 }
 
-static inline void iommufd_test_slow_source(void)
+static inline void iommufd_test_slow_source(unsigned long address,
+					    unsigned long npages)
 {
 }
 

@@ -167,28 +167,34 @@ enum {
 	ENFORCING_FAILS,
 };
 
-/* Map calls that touch this range wait. */
-static inline int close_gate(__u64 first_iova, __u64 last_iova)
+/*
+ * Gates: map calls that touch an IOVA of the range wait at MAP_GATE, whoever pins a
+ * user address of it at PIN_GATE.
+ */
+#define MAP_GATE	SWITCH("gate")
+#define PIN_GATE	SWITCH("pin_gate")
+
+static inline int close_gate(const char *gate, __u64 first, __u64 last)
 {
 	char text[64];
 
-	snprintf(text, sizeof(text), "%llx %llx", (unsigned long long)first_iova,
-		 (unsigned long long)last_iova);
-	return write_text(SWITCH("gate"), text);
+	snprintf(text, sizeof(text), "%llx %llx", (unsigned long long)first,
+		 (unsigned long long)last);
+	return write_text(gate, text);
 }
 
-static inline int open_gate(void)
+static inline int open_gate(const char *gate)
 {
-	return write_text(SWITCH("gate"), "open");
+	return write_text(gate, "open");
 }
 
 /* Wait until somebody waits at the gate; false if nobody comes. */
-static inline bool gate_is_busy(void)
+static inline bool gate_is_busy(const char *gate)
 {
 	int tries;
 
 	for (tries = 0; tries < 1000; tries++) {
-		if (read_number(SWITCH("gate")) > 0)
+		if (read_number(gate) > 0)
 			return true;
 		usleep(10000);
 	}
@@ -208,7 +214,8 @@ static inline int set_reserved(__u64 first_iova, __u64 last_iova, bool is_msi)
 /* Everything as it is when the kernel starts. */
 static inline int reset_switches(int fd)
 {
-	return set_driver("exact") ?: open_gate() ?:
+	return set_driver("exact") ?:
+	       open_gate(MAP_GATE) ?: open_gate(PIN_GATE) ?:
 	       write_text(SWITCH("reserved"), "none") ?:
 	       write_number(SWITCH("coherency"), COHERENT) ?:
 	       write_text(SWITCH("shares_group"), "N") ?:

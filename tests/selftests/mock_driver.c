@@ -497,10 +497,10 @@ TEST_F(driver, attach_stops_nobody)
 		ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small + i * length,
 				    length, APERTURE + i * gap));
 	/* the attach comes as far as the fifth area */
-	ASSERT_EQ(0, close_gate(APERTURE + 4 * gap, APERTURE + 4 * gap));
+	ASSERT_EQ(0, close_gate(MAP_GATE, APERTURE + 4 * gap, APERTURE + 4 * gap));
 	ASSERT_EQ(0, set_driver(variant->other));
 	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_attach, &slow));
-	ASSERT_TRUE(gate_is_busy());
+	ASSERT_TRUE(gate_is_busy(MAP_GATE));
 
 	EXPECT_EQ(0, unmap(self->fd, self->ioas, APERTURE + gap, length, NULL));
 	EXPECT_EQ(0, unmap(self->fd, self->ioas, APERTURE + 6 * gap, length, NULL));
@@ -518,7 +518,7 @@ TEST_F(driver, attach_stops_nobody)
 	EXPECT_EQ(0, destroy(self->fd, elsewhere));
 	EXPECT_FALSE(is_done(&slow));
 
-	ASSERT_EQ(0, open_gate());
+	ASSERT_EQ(0, open_gate(MAP_GATE));
 	pthread_join(slow.thread, NULL);
 	ASSERT_EQ(0, slow.rc);
 	for (i = 0; i < 8; i++) {
@@ -552,9 +552,9 @@ TEST_F(driver, first_attach_stops_nobody)
 	for (i = 0; i < 3; i++)
 		ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small + i * length,
 				    length, APERTURE + i * gap));
-	ASSERT_EQ(0, close_gate(APERTURE + gap, APERTURE + gap));
+	ASSERT_EQ(0, close_gate(MAP_GATE, APERTURE + gap, APERTURE + gap));
 	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_attach, &slow));
-	ASSERT_TRUE(gate_is_busy());
+	ASSERT_TRUE(gate_is_busy(MAP_GATE));
 	EXPECT_EQ(0, unmap(self->fd, self->ioas, APERTURE, length, NULL));
 	EXPECT_EQ(0, unmap(self->fd, self->ioas, APERTURE + 2 * gap, length, NULL));
 	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->small, length,
@@ -566,7 +566,7 @@ TEST_F(driver, first_attach_stops_nobody)
 	/* the driver is at it: nobody can take it away from under it */
 	EXPECT_FALSE(is_done(&all));
 
-	ASSERT_EQ(0, open_gate());
+	ASSERT_EQ(0, open_gate(MAP_GATE));
 	pthread_join(slow.thread, NULL);
 	pthread_join(all.thread, NULL);
 	EXPECT_EQ(0, slow.rc);
@@ -575,6 +575,102 @@ TEST_F(driver, first_attach_stops_nobody)
 	EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0));
 	EXPECT_TRUE(is_empty(self->fd, slow.mock.hwpt, self->small, length,
 			     APERTURE + gap));
+}
+
+static int read_fdinfo(int fd)
+{
+	char path[64], line[256];
+	FILE *fdinfo;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	fdinfo = fopen(path, "re");
+	if (!fdinfo)
+		return -errno;
+	while (fgets(line, sizeof(line), fdinfo))
+		;
+	fclose(fdinfo);
+	return 0;
+}
+
+/* Other ranges, other ways in, other objects: none of it takes long. */
+static int use_everything_else(int fd, __u32 ioas, __u64 va)
+{
+	const __u64 length = 64 * page_bytes();
+	struct iommu_ioas_copy copy = {
+		.size = sizeof(copy),
+		.flags = RW | FIXED,
+		.dst_ioas_id = ioas,
+		.src_ioas_id = ioas,
+		.length = length,
+		.dst_iova = 3 * APERTURE,
+		.src_iova = 2 * APERTURE,
+	};
+	struct iommu_iova_range ranges[4];
+	__u64 iova, alignment;
+	struct mock mock;
+	__u32 other, num = 4;
+	int rc;
+
+	rc = map_at(fd, ioas, va, length, 2 * APERTURE) ?:
+	     command(fd, IOMMU_IOAS_COPY, &copy) ?:
+	     map_any(fd, ioas, va, length, &iova) ?:
+	     unmap(fd, ioas, iova, length, NULL) ?:
+	     unmap(fd, ioas, 2 * APERTURE, length, NULL) ?:
+	     unmap(fd, ioas, 3 * APERTURE, length, NULL) ?:
+	     iova_ranges(fd, ioas, ranges, &num, &alignment) ?:
+	     ioas_alloc(fd, &other) ?:
+	     map_at(fd, other, va, length, APERTURE) ?:
+	     mock_device(fd, other, &mock) ?:
+	     check_map(fd, mock.hwpt, va, length, APERTURE) ?:
+	     destroy(fd, mock.stdev) ?:
+	     destroy(fd, other);
+	return rc ?: read_fdinfo(fd);
+}
+
+/*
+ * The memory is slow to come: it takes for ever to pin what is in the middle of all
+ * that a device is attached to, and nobody else notices.
+ */
+TEST_F(driver, slow_source_stops_nobody)
+{
+	const __u64 length = 64 * self->page, gap = 4 * length;
+	const __u64 other = self->small + 8 * length;
+	struct slow slow = { .fd = self->fd, .id = self->ioas };
+	double start;
+	int i;
+
+	for (i = 0; i < 5; i++)
+		ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small + i * length,
+				    length, APERTURE + i * gap));
+	ASSERT_EQ(0, close_gate(PIN_GATE, self->small + 2 * length + self->page,
+				self->small + 2 * length + self->page));
+	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_attach, &slow));
+	ASSERT_TRUE(gate_is_busy(PIN_GATE));
+
+	for (i = 0; i < 3; i++) {
+		start = now();
+		EXPECT_EQ(0, use_everything_else(self->fd, self->ioas, other));
+		EXPECT_LT(now() - start, 3);
+	}
+	/* where the attach has been, and where it will be */
+	EXPECT_EQ(0, check_refs(self->fd, self->small, length, 1));
+	EXPECT_EQ(0, check_refs(self->fd, self->small + 4 * length, length, 0));
+	EXPECT_EQ(0, unmap(self->fd, self->ioas, APERTURE, length, NULL));
+	EXPECT_EQ(0, unmap(self->fd, self->ioas, APERTURE + 3 * gap, length, NULL));
+	EXPECT_EQ(0, check_refs(self->fd, self->small, length, 0));
+	EXPECT_EQ(0, map_at(self->fd, self->ioas, other, length,
+			    APERTURE + 3 * gap));
+	EXPECT_FALSE(is_done(&slow));
+
+	ASSERT_EQ(0, open_gate(PIN_GATE));
+	pthread_join(slow.thread, NULL);
+	ASSERT_EQ(0, slow.rc);
+	EXPECT_TRUE(is_empty(self->fd, slow.mock.hwpt, self->small, length,
+			     APERTURE));
+	for (i = 1; i < 5; i++)
+		EXPECT_EQ(0, check_map(self->fd, slow.mock.hwpt,
+				       i == 3 ? other : self->small + i * length,
+				       length, APERTURE + i * gap));
 }
 
 TEST_F(driver, map_stops_nobody)
@@ -587,14 +683,12 @@ TEST_F(driver, map_stops_nobody)
 		.iova = APERTURE,
 	};
 	struct slow all = { .fd = self->fd, .id = self->ioas };
-	char path[64], line[256];
 	struct mock mock = {}, other = {};
-	FILE *fdinfo;
 
 	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
-	ASSERT_EQ(0, close_gate(APERTURE, APERTURE));
+	ASSERT_EQ(0, close_gate(MAP_GATE, APERTURE, APERTURE));
 	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_map, &slow));
-	ASSERT_TRUE(gate_is_busy());
+	ASSERT_TRUE(gate_is_busy(MAP_GATE));
 
 	EXPECT_EQ(-EBUSY, unmap(self->fd, self->ioas, APERTURE, slow.length, NULL));
 	EXPECT_EQ(-EEXIST, map_at(self->fd, self->ioas, self->small, self->page,
@@ -606,19 +700,14 @@ TEST_F(driver, map_stops_nobody)
 	EXPECT_EQ(0, mock_device(self->fd, self->ioas, &other));
 	EXPECT_EQ(mock.hwpt, other.hwpt);
 	EXPECT_EQ(0, destroy(self->fd, other.stdev));
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", self->fd);
-	fdinfo = fopen(path, "re");
-	ASSERT_NE(NULL, fdinfo);
-	while (fgets(line, sizeof(line), fdinfo))
-		;
-	fclose(fdinfo);
+	EXPECT_EQ(0, read_fdinfo(self->fd));
 	EXPECT_EQ(0, unmap(self->fd, self->ioas, 2 * APERTURE, HUGE_BYTES, NULL));
 	ASSERT_EQ(0, pthread_create(&all.thread, NULL, slow_unmap_all, &all));
 	usleep(50000);
 	EXPECT_FALSE(is_done(&slow));
 	EXPECT_FALSE(is_done(&all));
 
-	ASSERT_EQ(0, open_gate());
+	ASSERT_EQ(0, open_gate(MAP_GATE));
 	pthread_join(slow.thread, NULL);
 	pthread_join(all.thread, NULL);
 	EXPECT_EQ(0, slow.rc);
@@ -642,16 +731,16 @@ TEST_F(driver, destroy_waits_for_map)
 
 	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
 	device.id = mock.stdev;
-	ASSERT_EQ(0, close_gate(APERTURE, APERTURE));
+	ASSERT_EQ(0, close_gate(MAP_GATE, APERTURE, APERTURE));
 	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_map, &slow));
-	ASSERT_TRUE(gate_is_busy());
+	ASSERT_TRUE(gate_is_busy(MAP_GATE));
 	EXPECT_EQ(-EBUSY, destroy(self->fd, self->ioas));
 	ASSERT_EQ(0, pthread_create(&device.thread, NULL, slow_destroy, &device));
 	usleep(50000);
 	EXPECT_FALSE(is_done(&slow));
 	EXPECT_FALSE(is_done(&device));
 
-	ASSERT_EQ(0, open_gate());
+	ASSERT_EQ(0, open_gate(MAP_GATE));
 	pthread_join(slow.thread, NULL);
 	pthread_join(device.thread, NULL);
 	EXPECT_EQ(0, slow.rc);
@@ -670,9 +759,9 @@ TEST_F(driver, guessed_ids)
 
 	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small, self->page,
 			    APERTURE));
-	ASSERT_EQ(0, close_gate(APERTURE, APERTURE));
+	ASSERT_EQ(0, close_gate(MAP_GATE, APERTURE, APERTURE));
 	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_attach, &slow));
-	ASSERT_TRUE(gate_is_busy());
+	ASSERT_TRUE(gate_is_busy(MAP_GATE));
 	EXPECT_EQ(-EBUSY, destroy(self->fd, self->ioas));
 	for (id = self->ioas + 1; id < self->ioas + 8; id++) {
 		int rc = destroy(self->fd, id);
@@ -682,7 +771,7 @@ TEST_F(driver, guessed_ids)
 			TH_LOG("ID %u: %d", id, rc);
 		EXPECT_EQ(-ENOENT, check_map(self->fd, id, self->small, 0, 0));
 	}
-	ASSERT_EQ(0, open_gate());
+	ASSERT_EQ(0, open_gate(MAP_GATE));
 	pthread_join(slow.thread, NULL);
 	EXPECT_EQ(0, slow.rc);
 	EXPECT_EQ(0, check_map(self->fd, slow.mock.hwpt, self->small, self->page,
@@ -724,19 +813,31 @@ static double kill_and_wait(pid_t child, int *status)
 
 TEST_F(driver, killed_at_the_gate)
 {
-	int maps_first, status;
+	const struct {
+		const char *gate;
+		__u64 first;
+		bool maps_first;
+	} ways[] = {
+		{ MAP_GATE, APERTURE, false },
+		{ MAP_GATE, APERTURE, true },
+		{ PIN_GATE, self->small + ROOM / 2, false },
+		{ PIN_GATE, self->small + ROOM / 2, true },
+	};
+	unsigned int i;
+	int status;
 
-	for (maps_first = 0; maps_first < 2; maps_first++) {
+	for (i = 0; i < ARRAY_SIZE(ways); i++) {
 		pid_t child;
 
-		ASSERT_EQ(0, close_gate(APERTURE, APERTURE));
-		child = start_child(self->small, maps_first);
+		ASSERT_EQ(0, close_gate(ways[i].gate, ways[i].first,
+					ways[i].first));
+		child = start_child(self->small, ways[i].maps_first);
 		ASSERT_LT(0, child);
-		ASSERT_TRUE(gate_is_busy());
+		ASSERT_TRUE(gate_is_busy(ways[i].gate));
 		EXPECT_LT(kill_and_wait(child, &status), 5);
 		EXPECT_TRUE(WIFSIGNALED(status));
 		EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0));
-		ASSERT_EQ(0, open_gate());
+		ASSERT_EQ(0, open_gate(ways[i].gate));
 	}
 }
 
