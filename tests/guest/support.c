@@ -100,6 +100,14 @@ int write_file(const char *path, const char *text)
 	return rc;
 }
 
+void write_or_fail(const char *path, const char *text)
+{
+	int rc = write_file(path, text);
+
+	if (rc)
+		FAIL("%s: %s", path, strerror(-rc));
+}
+
 long long number_in(const char *path, const char *key)
 {
 	FILE *file = fopen(path, "re");

@@ -33,6 +33,7 @@ void join_within(pthread_t thread, unsigned int seconds, const char *what);
 
 /* Writes a file such as a sysctl or one of a control group. */
 int write_file(const char *path, const char *text);
+void write_or_fail(const char *path, const char *text);
 /* The number after @key in a file such as /proc/self/status, or -1. */
 long long number_in(const char *path, const char *key);
 

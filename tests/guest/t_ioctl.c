@@ -683,6 +683,100 @@ static void test_close_under_use(void)
 	stop_race(threads, 2);
 }
 
+/*
+ * A system call as a 32-bit process makes it, which a 64-bit one can make as well
+ * if what it points to is below 4 GiB. 54 is ioctl.
+ */
+static int ioctl32(unsigned long cmd, void *arg)
+{
+	int rc = 54;
+
+	CHECK((uintptr_t)arg <= UINT32_MAX);
+	asm volatile("int $0x80" : "+a" (rc)
+		     : "b" (fd), "c" (cmd), "d" (arg)
+		     : "memory", "cc", "r8", "r9", "r10", "r11");
+	return rc;
+}
+
+/* 32-bit processes are served: the structures are the same for them. */
+static void test_32_bit(void)
+{
+	union {
+		uint32_t size;
+		struct iommu_ioas_alloc alloc;
+		struct iommu_ioas_map map;
+		struct iommu_ioas_unmap unmap;
+		struct iommu_option option;
+		struct iommu_destroy destroy;
+	} *arg;
+	uint32_t id;
+
+	set_up();
+	arg = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	CHECK(arg != MAP_FAILED);
+	*arg = (typeof(*arg)){ .alloc = { .size = sizeof(arg->alloc) } };
+	EXPECT(ioctl32(IOMMU_IOAS_ALLOC, arg), 0);
+	id = arg->alloc.out_ioas_id;
+	*arg = (typeof(*arg)){ .map = {
+		.size = sizeof(arg->map), .flags = FIXED, .ioas_id = id,
+		.user_va = (uintptr_t)arg, .length = PAGE,
+		.iova = 1ULL << 40,
+	} };
+	EXPECT(ioctl32(IOMMU_IOAS_MAP, arg), 0);
+	*arg = (typeof(*arg)){ .unmap = {
+		.size = sizeof(arg->unmap), .ioas_id = id,
+		.length = UINT64_MAX,
+	} };
+	EXPECT(ioctl32(IOMMU_IOAS_UNMAP, arg), 0);
+	EXPECT(arg->unmap.length, PAGE);
+	*arg = (typeof(*arg)){ .option = {
+		.size = sizeof(arg->option), .object_id = id,
+		.option_id = IOMMU_OPTION_HUGE_PAGES,
+		.op = IOMMU_OPTION_OP_GET,
+	} };
+	EXPECT(ioctl32(IOMMU_OPTION, arg), 0);
+	EXPECT(arg->option.val64, 1);
+	*arg = (typeof(*arg)){ .destroy = {
+		.size = sizeof(arg->destroy), .id = id,
+	} };
+	EXPECT(ioctl32(IOMMU_DESTROY, arg), 0);
+	EXPECT(ioctl32(IOMMU_DESTROY, arg), -ENOENT);
+	arg->size = 4;
+	EXPECT(ioctl32(IOMMU_DESTROY, arg), -EINVAL);
+	EXPECT(ioctl32(IOMMU_DESTROY, NULL), -EFAULT);
+	EXPECT(ioctl32(_IO(IOMMUFD_TYPE, 0x7f), arg), -ENOTTY);
+}
+
+static int count_lines(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "re");
+	char line[256];
+	int count = 0;
+
+	CHECK(file);
+	while (fgets(line, sizeof(line), file))
+		count += !!strstr(line, word);
+	fclose(file);
+	return count;
+}
+
+/* One line for each kind of objects and each IOAS; mocks are not for users. */
+static void test_fdinfo(void)
+{
+	char path[64];
+
+	set_up();
+	EXPECT(map(FIXED, (uintptr_t)anon(PAGE), PAGE, 0), 0);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	EXPECT(number_in(path, "iommufd-ioas:"), 1);
+	EXPECT(number_in(path, "iommufd-hwpts:"), 0);
+	EXPECT(number_in(path, "iommufd-devices:"), 0);
+	EXPECT(count_lines(path, "iommufd-ioas-1:\tareas 1 mapped 4096 "), 1);
+	EXPECT(count_lines(path, "iommufd-"), 4);
+	EXPECT(count_lines(path, "mock"), 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct guest_test tests[] = {
@@ -710,6 +804,8 @@ int main(int argc, char **argv)
 		{ "ioctl.destroy_under_use", test_destroy_under_use, 60 },
 		{ "ioctl.unmap_all_race", test_unmap_all_race, 60 },
 		{ "ioctl.close_under_use", test_close_under_use, 60 },
+		{ "ioctl.32_bit", test_32_bit, 0 },
+		{ "ioctl.fdinfo", test_fdinfo, 0 },
 		{ },
 	};
 

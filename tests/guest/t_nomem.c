@@ -29,14 +29,6 @@ static struct rig rig;
 static struct nvme nvme;
 static long pins_before;
 
-static void write_or_fail(const char *path, const char *text)
-{
-	int rc = write_file(path, text);
-
-	if (rc)
-		FAIL("%s: %s", path, strerror(-rc));
-}
-
 /* Opened beforehand: inside, there is no memory to open a file with. */
 static int way_out = -1;
 
