@@ -751,6 +751,44 @@ TEST_F(driver, destroy_waits_for_map)
 	EXPECT_EQ(0, ioas.rc);
 }
 
+static void *slow_replace(void *data)
+{
+	struct slow *slow = data;
+
+	slow_is_done(slow, mock_replace(slow->fd, &slow->mock, slow->id));
+	return NULL;
+}
+
+/* A device that is on its way elsewhere arrives before it is unbound. */
+TEST_F(driver, unbind_waits_for_replace)
+{
+	const __u64 length = 64 * self->page;
+	struct slow slow = { .fd = self->fd };
+	struct slow device = { .fd = self->fd };
+
+	ASSERT_EQ(0, ioas_alloc(self->fd, &slow.id));
+	ASSERT_EQ(0, map_at(self->fd, slow.id, self->small, length, APERTURE));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &slow.mock));
+	device.id = slow.mock.stdev;
+	ASSERT_EQ(0, close_gate(MAP_GATE, APERTURE, APERTURE));
+	ASSERT_EQ(0, pthread_create(&slow.thread, NULL, slow_replace, &slow));
+	ASSERT_TRUE(gate_is_busy(MAP_GATE));
+	ASSERT_EQ(0, pthread_create(&device.thread, NULL, slow_destroy, &device));
+	usleep(50000);
+	EXPECT_FALSE(is_done(&slow));
+	EXPECT_FALSE(is_done(&device));
+	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->small, length, APERTURE));
+
+	ASSERT_EQ(0, open_gate(MAP_GATE));
+	pthread_join(slow.thread, NULL);
+	pthread_join(device.thread, NULL);
+	EXPECT_EQ(0, slow.rc);
+	EXPECT_EQ(0, device.rc);
+	EXPECT_EQ(-ENOENT, destroy(self->fd, slow.mock.hwpt));
+	EXPECT_EQ(0, destroy(self->fd, slow.id));
+	EXPECT_EQ(0, destroy(self->fd, self->ioas));
+}
+
 /* An object whose ID was not told yet does not exist. */
 TEST_F(driver, guessed_ids)
 {
