@@ -496,7 +496,7 @@ static void absent_trees_restrict_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, find(f), -ENOSPC);
 }
 
-/* An aligned address above the highest one does not exist. */
+/* An aligned address above the highest one does not exist. Scenario 2. */
 static void aligning_up_does_not_wrap(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -521,7 +521,7 @@ static void aligning_up_does_not_wrap(struct kunit *test)
 	}
 }
 
-/* Ranges reserved or allowed up to the last address. */
+/* Ranges reserved or allowed up to the last address. Scenario 2. */
 static void restrictions_reach_the_last_address(struct kunit *test)
 {
 	struct fixture *f = test->priv;

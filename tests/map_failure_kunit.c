@@ -94,6 +94,7 @@ static bool fail_map_of_one(const struct failure *failure, unsigned int nth)
 	return rc;
 }
 
+/* Scenario 54. */
 static void failed_map_leaves_nothing(struct kunit *test)
 {
 	run_all_failures(test, fail_map_of_one);
@@ -186,6 +187,7 @@ static bool fail_second_attach(const struct failure *failure, unsigned int nth)
 	return rc;
 }
 
+/* Scenario 54. */
 static void failed_second_attach_leaves_nothing(struct kunit *test)
 {
 	run_all_failures(test, fail_second_attach);
@@ -248,6 +250,7 @@ static void end_quarantine(struct map_fixture *f, unsigned long iova)
 	expect_charge(f, 0);
 }
 
+/* Scenario 17. */
 static void short_unmap_is_quarantined(struct kunit *test)
 {
 	unsigned long unmapped_bytes;

@@ -286,6 +286,7 @@ static void unmap_takes_whole_areas_only(struct kunit *test)
 	map_fixture_end(f);
 }
 
+/* Scenario 51. */
 static void domains_share_one_pin(struct kunit *test)
 {
 	struct map_domain *domains[FAKE_NR_PERSONALITIES];
@@ -337,6 +338,7 @@ static void two_maps_are_two_pins(struct kunit *test)
 	map_fixture_end(f);
 }
 
+/* Scenario 30. */
 static void alignment_follows_the_domains(struct kunit *test)
 {
 	struct map_fixture *f = map_fixture_make(test, 8, 8);
@@ -365,6 +367,7 @@ static void alignment_follows_the_domains(struct kunit *test)
 	map_fixture_end(f);
 }
 
+/* Scenario 30. */
 static void large_granule_is_refused(struct kunit *test)
 {
 	struct map_fixture *f = map_fixture_make(test, 8, 8);
@@ -445,6 +448,7 @@ static void offsets_within_a_page(struct kunit *test)
 	map_fixture_end(f);
 }
 
+/* Scenario 2. */
 static void top_of_the_address_space(struct kunit *test)
 {
 	unsigned long iova = -16 * PAGE_SIZE;

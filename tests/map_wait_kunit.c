@@ -67,6 +67,7 @@ static void expect_others_go_on(struct map_fixture *f)
 	KUNIT_EXPECT_EQ(f->test, unmap_at(f, 0, 16), 0);
 }
 
+/* Scenario 56. */
 static void parked_map_stops_nobody(struct kunit *test)
 {
 	struct map_fixture *f = parking_fixture(test);
@@ -229,6 +230,7 @@ static void parked_attach_stops_nobody(struct kunit *test)
 	map_fixture_end(f);
 }
 
+/* Scenarios 55 and 56. */
 static void unmap_under_parked_attach(struct kunit *test)
 {
 	struct map_fixture *f = parking_fixture(test);

@@ -280,6 +280,7 @@ static void check_look_ups(struct fixture *fix)
 
 /* -- tests -- */
 
+/* Scenario 24. */
 static void random_lives(struct kunit *test)
 {
 	struct fixture *fix = test->priv;
@@ -318,7 +319,10 @@ static void unknown_ids(struct kunit *test)
 	}
 }
 
-/* A chain in which each uses the next or the previous: the order is forced. */
+/*
+ * A chain in which each uses the next or the previous: the order is forced.
+ * Scenario 24.
+ */
 static void close_destroys_users_first(struct kunit *test)
 {
 	struct fixture *fix = test->priv;
@@ -418,6 +422,7 @@ static struct iommufd_object *begin_call(struct fixture *fix)
 	return object;
 }
 
+/* Scenarios 20 and 23. */
 static void destroy_waits_for_calls(struct kunit *test)
 {
 	struct fixture *fix = test->priv;

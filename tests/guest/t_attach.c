@@ -184,6 +184,7 @@ static void test_ranges(void)
 	rig_close(&rig);
 }
 
+/* Scenario 28. */
 static void test_reserved_meets_area(void)
 {
 	struct rig rig;
@@ -206,6 +207,7 @@ static void test_reserved_meets_area(void)
 	rig_close(&rig);
 }
 
+/* Scenario 26. */
 static void test_group(void)
 {
 	uint32_t ioas_id, other_id, hwpt_id;
@@ -291,6 +293,7 @@ static void test_replace(void)
 	close(fd);
 }
 
+/* Scenario 27. */
 static void test_failed_replace(void)
 {
 	uint32_t reserved_id, aperture_id, memory_id;
@@ -404,6 +407,7 @@ static void *read_fdinfo(void *arg)
 	return NULL;
 }
 
+/* Scenarios 20 and 26. */
 static void test_all_at_once(void)
 {
 	static void *(*const others[])(void *) = {
@@ -468,6 +472,7 @@ static void *attach_to_dying(void *arg)
 	return NULL;
 }
 
+/* Scenario 20. */
 static void test_destroy_against_attach(void)
 {
 	struct vfio_dev nvme, edu;

@@ -328,6 +328,7 @@ static void test_iova_ranges_short(void)
 	EXPECT(range[1].start, 5);
 }
 
+/* Scenario 28. */
 static void test_map_reserved(void)
 {
 	char *va = touched(4 * PAGE);
@@ -375,6 +376,7 @@ static void check_in_the_way(uint64_t iova)
 	rig_close(&rig);
 }
 
+/* Scenario 28. */
 static void test_attach_over_reserved(void)
 {
 	check_in_the_way(MSI_WINDOW);
@@ -461,7 +463,10 @@ static void test_replace(void)
 	EXPECT(iommu_destroy(rig.space.iommufd, ioas), -EBUSY);
 }
 
-/* A replace that fails: the old one translates on, with its ranges. */
+/*
+ * A replace that fails: the old one translates on, with its ranges.
+ * Scenario 27.
+ */
 static void test_replace_fails(void)
 {
 	char *va = touched(PAGE);
@@ -665,11 +670,13 @@ static void check_parallel(enum machine_dev first, enum machine_dev second)
 	EXPECT(iommu_destroy(rig.space.iommufd, rig.space.ioas_id), 0);
 }
 
+/* Scenario 26. */
 static void test_parallel_attach(void)
 {
 	check_parallel(NVME, EDU);
 }
 
+/* Scenario 26. */
 static void test_group_parallel_attach(void)
 {
 	check_parallel(GROUP_EDU, GROUP_E1000);

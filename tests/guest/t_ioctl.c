@@ -135,6 +135,7 @@ static void size_protocol(const struct command *command)
 	munmap(arg, 4 * PAGE);
 }
 
+/* Scenario 25. */
 static void test_size_protocol(void)
 {
 	set_up();
@@ -142,7 +143,9 @@ static void test_size_protocol(void)
 		size_protocol(&commands[i]);
 }
 
-/* The size words past what is mapped, and 2^31, run into nothing. */
+/*
+ * The size words past what is mapped, and 2^31, run into nothing. Scenario 25.
+ */
 static void test_size_past_memory(void)
 {
 	uint8_t *arg = anon(2 * PAGE);
@@ -168,6 +171,7 @@ static void test_size_past_memory(void)
 	}
 }
 
+/* Scenario 25. */
 static void test_misaligned_structure(void)
 {
 	uint8_t *arg = anon(PAGE);
@@ -181,6 +185,7 @@ static void test_misaligned_structure(void)
 	}
 }
 
+/* Scenario 25. */
 static void test_bad_pointer(void)
 {
 	set_up();
@@ -453,7 +458,9 @@ static void test_unmap(void)
 	EXPECT(do_unmap(2 * PAGE, 2 * PAGE), -ENOENT);
 }
 
-/* The areas below the one that would be cut are gone, and counted. */
+/*
+ * The areas below the one that would be cut are gone, and counted. Scenario 3.
+ */
 static void test_unmap_reports_on_error(void)
 {
 	uint64_t bytes = 99;
@@ -467,7 +474,9 @@ static void test_unmap_reports_on_error(void)
 	EXPECT(bytes, 2 * PAGE);
 }
 
-/* A structure that cannot be written back to: the work is undone. */
+/*
+ * A structure that cannot be written back to: the work is undone. Scenario 57.
+ */
 static void test_read_only_structure(void)
 {
 	struct iommu_ioas_alloc *alloc = anon(PAGE);
@@ -510,6 +519,7 @@ static void *destroy_racer(void *result)
 	return NULL;
 }
 
+/* Scenario 20. */
 static void test_destroy_race(void)
 {
 	pthread_t threads[2];
@@ -558,7 +568,7 @@ static void *guess_and_destroy(void *unused)
 	return NULL;
 }
 
-/* An object is either not there yet or there in full. */
+/* An object is either not there yet or there in full. Scenario 22. */
 static void test_guessed_id(void)
 {
 	pthread_t threads[2];
@@ -596,7 +606,10 @@ static void *map_and_unmap(void *unused)
 	return NULL;
 }
 
-/* DESTROY waits for ioctls that use the object, and says nothing of them. */
+/*
+ * DESTROY waits for ioctls that use the object, and says nothing of them.
+ * Scenario 20.
+ */
 static void test_destroy_under_use(void)
 {
 	pthread_t threads[2];
@@ -622,6 +635,7 @@ static void *unmap_everything(void *unused)
 	return NULL;
 }
 
+/* Scenario 1. */
 static void test_unmap_all_race(void)
 {
 	pthread_t thread;
@@ -664,6 +678,7 @@ static void *hammer(void *unused)
 	return NULL;
 }
 
+/* Scenario 20. */
 static void test_close_under_use(void)
 {
 	pthread_t threads[2];

@@ -52,6 +52,7 @@ static long long pinned_kib(void)
 	return number_in("/proc/self/status", "VmPin");
 }
 
+/* Scenario 13. */
 static void test_exact(void)
 {
 	rig_open(&rig, EDU);
@@ -67,6 +68,7 @@ static void test_exact(void)
 	EXPECT(map_pages(LIMIT_PAGES, IOVA), 0);
 }
 
+/* Scenario 13. */
 static void test_sum_of_mappings(void)
 {
 	rig_open(&rig, EDU);
@@ -98,7 +100,10 @@ static void test_charged_at_attach(void)
 	EXPECT(map_pages(1, IOVA + HUGE), 0);
 }
 
-/* However many devices use it, a page is charged once for each MAP. */
+/*
+ * However many devices use it, a page is charged once for each MAP.
+ * Scenarios 13 and 51.
+ */
 static void test_two_ioas(void)
 {
 	struct vfio_dev nvme;
@@ -141,6 +146,7 @@ static void *map_in_parallel(void *arg)
 	return NULL;
 }
 
+/* Scenario 13. */
 static void test_parallel(void)
 {
 	char *va = touched(20 * PAGE);
@@ -209,7 +215,10 @@ static void unmap_of_parent(void *unused)
 	EXPECT(pinned_kib(), 0);
 }
 
-/* The charge belongs to the user who mapped, and outlives the process. */
+/*
+ * The charge belongs to the user who mapped, and outlives the process.
+ * Scenario 11.
+ */
 static void test_charge_outlives_mapper(void)
 {
 	rig_open(&rig, EDU);
@@ -222,6 +231,7 @@ static void test_charge_outlives_mapper(void)
 	EXPECT(map_pages(LIMIT_PAGES, IOVA), 0);
 }
 
+/* Scenario 11. */
 static void test_unmapped_by_child(void)
 {
 	rig_open(&rig, EDU);

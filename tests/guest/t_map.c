@@ -132,7 +132,7 @@ static void test_mapped_twice(void)
 	CHECK(reaches(va, IOVA + HUGE));
 }
 
-/* A domain makes the IOAS as coarse as its pages are. */
+/* A domain makes the IOAS as coarse as its pages are. Scenario 6. */
 static void test_alignment(void)
 {
 	char *va = touched(4 * PAGE);
@@ -189,7 +189,7 @@ static void test_hugetlb(void)
 	check_large(va, 4 * HUGE);
 }
 
-/* Not enough huge pages behind a mapping: it fails as a whole. */
+/* Not enough huge pages behind a mapping: it fails as a whole. Scenario 16. */
 static void test_hugetlb_shortage(void)
 {
 	char *va;
@@ -252,7 +252,10 @@ static int map_prot(void *va, size_t bytes, enum iommu_prot prot)
 	return iommu_map_fixed(rig.space.iommufd, rig.space.ioas_id, &map);
 }
 
-/* A mapping for reading cannot be written, nor the other way round. */
+/*
+ * A mapping for reading cannot be written, nor the other way round.
+ * Scenario 12.
+ */
 static void test_protection(void)
 {
 	char *va = touched(PAGE), *copy = touched(PAGE);
@@ -300,6 +303,7 @@ static char *file_page(int flags, int prot)
 	return va;
 }
 
+/* Scenario 12. */
 static void test_read_only_private(void)
 {
 	char *zero = anon(PAGE);
@@ -319,6 +323,7 @@ static void *bar_of_device(void)
 	return (void *)edu.bar.base;
 }
 
+/* Scenario 12. */
 static void test_bad_memory(void)
 {
 	char *va = touched(8 * PAGE);
@@ -376,7 +381,10 @@ static void test_attach_to_hole(void)
 	CHECK(reaches(va + 63 * PAGE, IOVA + 63 * PAGE));
 }
 
-/* A mapping in read-only memory's structure is undone, domain and all. */
+/*
+ * A mapping in read-only memory's structure is undone, domain and all.
+ * Scenario 57.
+ */
 static void test_read_only_structure(void)
 {
 	struct iommu_ioas_map *cmd = anon(PAGE);
@@ -425,7 +433,10 @@ static void map_in_child(void *arg)
 	EXPECT(map_at(&rig, map->va, map->bytes, IOVA), 0);
 }
 
-/* A mapping belongs to the memory of whoever made it, and outlives it. */
+/*
+ * A mapping belongs to the memory of whoever made it, and outlives it.
+ * Scenario 11.
+ */
 static void test_mapped_by_child(void)
 {
 	char *va = touched(4 * PAGE), *copy = touched(PAGE);
@@ -506,6 +517,7 @@ static void export_fd(const char *name, int fd)
 	setenv(name, text, 1);
 }
 
+/* Scenario 11. */
 static void test_exec(void)
 {
 	int status;
@@ -588,6 +600,7 @@ static const enum step close_orders[][STEPS] = {
 	{ UNMAP, CLOSE_IOMMUFD, DETACH, CLOSE_DEVICE },
 };
 
+/* Scenario 24. */
 static void test_close_orders(void)
 {
 	char *va = touched(16 * PAGE);
@@ -621,7 +634,7 @@ static void test_close_iommufd_keeps_attachment(void)
 	EXPECT(pinned(), 0);
 }
 
-/* Each unmapped neighbour leaves the others in place. */
+/* Each unmapped neighbour leaves the others in place. Scenario 55. */
 static void test_unmap_neighbours(void)
 {
 	enum { AREAS = 8 };
@@ -643,7 +656,9 @@ static void test_unmap_neighbours(void)
 	EXPECT(pinned(), 0);
 }
 
-/* A 4 KiB hole beside a full 2 MiB must not take the 2 MiB along. */
+/*
+ * A 4 KiB hole beside a full 2 MiB must not take the 2 MiB along. Scenario 55.
+ */
 static void test_hole_below_large_page(void)
 {
 	char *va = anon_aligned(2 * HUGE, HUGE);

@@ -142,7 +142,10 @@ static char *huge_pages(void)
 	return va;
 }
 
-/* Long runs, each of which crosses from one page table to the next. */
+/*
+ * Long runs, each of which crosses from one page table to the next.
+ * Scenario 54.
+ */
 static void test_contiguous(void)
 {
 	fail_at_every_page(huge_pages(), MIB);
@@ -163,12 +166,13 @@ static char *scattered_pages(void)
 	return va;
 }
 
+/* Scenario 54. */
 static void test_scattered(void)
 {
 	fail_at_every_page(scattered_pages(), 0);
 }
 
-/* The same with an attach, which has everything to fill. */
+/* The same with an attach, which has everything to fill. Scenario 54. */
 static void test_attach(void)
 {
 	char *va = huge_pages();

@@ -288,6 +288,7 @@ static void another_iommufd(void)
 	dma_space_close(&space);
 }
 
+/* Scenario 56. */
 static void test_map_others_go_on(void)
 {
 	park_a_map();
@@ -300,6 +301,7 @@ static void test_map_others_go_on(void)
 	check_mapped();
 }
 
+/* Scenarios 49 and 56. */
 static void test_map_fdinfo(void)
 {
 	park_a_map();
@@ -308,6 +310,7 @@ static void test_map_fdinfo(void)
 	check_mapped();
 }
 
+/* Scenario 56. */
 static void test_map_attach(void)
 {
 	park_a_map();
@@ -326,6 +329,7 @@ static void test_map_unmap_itself(void)
 	check_mapped();
 }
 
+/* Scenarios 53 and 56. */
 static void test_attach_others_go_on(void)
 {
 	park_an_attach();
@@ -349,6 +353,7 @@ static void map_late(void)
 	EXPECT(map_at(&rig, late_va + PAGE, PAGE, IOVA + HUGE), 0);
 }
 
+/* Scenario 56. */
 static void test_attach_late_maps(void)
 {
 	struct edu edu;
@@ -411,6 +416,7 @@ static void park_and_kill(void *what)
 	kill_in_time(child);
 }
 
+/* Scenario 56. */
 static void test_map_kill(void)
 {
 	char *va = touched(PAGES * PAGE);
@@ -430,6 +436,7 @@ static void test_map_kill(void)
 	CHECK(edu_reaches(&edu, va, IOVA));
 }
 
+/* Scenario 56. */
 static void test_attach_kill(void)
 {
 	char *va = touched(PAGES * PAGE);
@@ -459,6 +466,7 @@ static void park_own_rig(void *what)
 	park_for_ever(what);
 }
 
+/* Scenario 56. */
 static void test_kill_all(void)
 {
 	long pins = pages_pinned();
@@ -476,7 +484,10 @@ static void detach_last(void)
 	EXPECT(vfio_dev_detach(&rig.dev), 0);
 }
 
-/* The device leaves while a MAP is parked, which then has nothing to fill. */
+/*
+ * The device leaves while a MAP is parked, which then has nothing to fill.
+ * Scenario 56.
+ */
 static void test_map_detach(void)
 {
 	park_a_map();

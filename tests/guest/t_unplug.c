@@ -201,11 +201,13 @@ static void take_away(const struct way *way)
 	EXPECT(pages_pinned() - pins, 0);
 }
 
+/* Scenario 32. */
 static void test_driver_unbound(void)
 {
 	take_away(&by_driver);
 }
 
+/* Scenario 32. */
 static void test_device_removed(void)
 {
 	take_away(&by_removal);
@@ -226,7 +228,7 @@ static void hold_device(void *unused)
 	pause();
 }
 
-/* A user that cannot be asked is killed: that lets go as well. */
+/* A user that cannot be asked is killed: that lets go as well. Scenario 32. */
 static void test_holder_killed(void)
 {
 	long pins = pages_pinned();
@@ -249,7 +251,10 @@ static void test_holder_killed(void)
 	rig_close(&rig);
 }
 
-/* The iommufd is closed first: the device holds it until it goes itself. */
+/*
+ * The iommufd is closed first: the device holds it until it goes itself.
+ * Scenario 32.
+ */
 static void test_iommufd_closed_first(void)
 {
 	char *va = anon(PAGE);

@@ -9,6 +9,7 @@
 #define PARAMETER	"/sys/module/iommufd/parameters/allow_unsafe_interrupts"
 #define IOVA		(16 * MIB)
 
+/* Scenario 29. */
 static void test_refused(void)
 {
 	struct dma_space space;
@@ -20,6 +21,7 @@ static void test_refused(void)
 	EXPECT(vfio_dev_bind(&dev, space.iommufd), -EPERM);
 }
 
+/* Scenario 29. */
 static void test_allowed(void)
 {
 	char *va = anon(PAGE);

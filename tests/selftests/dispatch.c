@@ -121,6 +121,7 @@ TEST_F(dispatch, longer_with_zeroes_is_the_same)
 	}
 }
 
+/* Scenario 25. */
 TEST_F(dispatch, unknown_tail_is_too_big)
 {
 	const struct command_info *info;
@@ -156,6 +157,7 @@ TEST_F(dispatch, too_big_beats_wrong_fields)
 	}
 }
 
+/* Scenario 25. */
 TEST_F(dispatch, shorter_is_invalid)
 {
 	const struct command_info *info;
@@ -196,6 +198,7 @@ TEST_F(dispatch, null_is_a_fault)
 	}
 }
 
+/* Scenario 25. */
 TEST_F(dispatch, edge_of_memory)
 {
 	const struct command_info *info;
@@ -222,6 +225,7 @@ TEST_F(dispatch, edge_of_memory)
 	}
 }
 
+/* Scenario 25. */
 TEST_F(dispatch, across_pages_and_misaligned)
 {
 	const struct command_info *info;
@@ -330,7 +334,10 @@ TEST_F(dispatch, failure_leaves_the_structure_alone)
 	EXPECT_EQ(0, memcmp(&before, &arg, sizeof(arg)));
 }
 
-/* An object whose ID cannot be told to the user must not come into being. */
+/*
+ * An object whose ID cannot be told to the user must not come into being.
+ * Scenario 57.
+ */
 TEST_F(dispatch, unwritable_answer_makes_no_object)
 {
 	struct iommu_ioas_alloc *arg = (void *)self->pages;
@@ -366,6 +373,7 @@ TEST_F(dispatch, ids_count_from_one_and_the_lowest_is_used_again)
 	EXPECT_EQ(6, id);
 }
 
+/* Scenario 25. */
 TEST_F(dispatch, ids_that_do_not_exist)
 {
 	static const __u32 ids[] = { 0, 2, NO_SUCH_ID, 1u << 31, UINT32_MAX };
@@ -386,6 +394,7 @@ TEST_F(dispatch, ids_that_do_not_exist)
 	}
 }
 
+/* Scenario 20. */
 TEST_F(dispatch, destroyed_once)
 {
 	__u32 id;
@@ -410,6 +419,7 @@ TEST_F(dispatch, files_share_nothing)
 	close(other);
 }
 
+/* Scenario 24. */
 TEST_F(dispatch, closing_with_objects_inside)
 {
 	__u32 id;

@@ -186,7 +186,10 @@ TEST_F(ioas, map_errors)
 	EXPECT_EQ(0, bytes);
 }
 
-/* Each case has two things wrong, and the one that is checked first decides. */
+/*
+ * Each case has two things wrong, and the one that is checked first decides.
+ * Scenario 6.
+ */
 TEST_F(ioas, map_order_of_checks)
 {
 	const __u64 va = self->va, page = self->page;
@@ -357,6 +360,7 @@ TEST_F(ioas, map_of_no_memory)
 	EXPECT_EQ(0, map_any(self->fd, self->id, -2 * self->page, self->page, &iova));
 }
 
+/* Scenario 6. */
 TEST_F(ioas, map_of_half_the_address_space)
 {
 	__u64 iova, bytes;
@@ -450,6 +454,7 @@ TEST_F(ioas, auto_iova_does_not_read_the_field)
 
 /* -- an answer that cannot be delivered */
 
+/* Scenario 57. */
 TEST_F(ioas, map_whose_answer_is_unwritable_is_undone)
 {
 	struct iommu_ioas_map *arg = mmap(NULL, self->page, PROT_READ | PROT_WRITE,
@@ -474,6 +479,7 @@ TEST_F(ioas, map_whose_answer_is_unwritable_is_undone)
 
 /* -- UNMAP */
 
+/* Scenario 4. */
 TEST_F(ioas, unmap_errors_and_their_order)
 {
 	const __u64 page = self->page;
@@ -502,6 +508,7 @@ TEST_F(ioas, unmap_errors_and_their_order)
 	EXPECT_EQ(-EEXIST, map_at(self->fd, self->id, self->va, page, 8 * page));
 }
 
+/* Scenario 4. */
 TEST_F(ioas, unmap_all_of_nothing)
 {
 	__u64 bytes = 1;
@@ -568,7 +575,10 @@ TEST_F(ioas, unmap_of_more_than_the_areas)
 	EXPECT_EQ(page, bytes);
 }
 
-/* Areas below the one that would be cut are gone, and the answer says so. */
+/*
+ * Areas below the one that would be cut are gone, and the answer says so.
+ * Scenario 3.
+ */
 TEST_F(ioas, unmap_tells_how_far_it_came)
 {
 	const __u64 page = self->page;

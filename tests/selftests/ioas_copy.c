@@ -340,6 +340,7 @@ TEST_F(copy, alignment_of_the_destination)
 	EXPECT_EQ(0, copy_to(self->fd, self, 8 * page, page, 0));
 }
 
+/* Scenario 57. */
 TEST_F(copy, whose_answer_is_unwritable_is_undone)
 {
 	struct iommu_ioas_copy *arg = mmap(NULL, self->page, PROT_READ | PROT_WRITE,

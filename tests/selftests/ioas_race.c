@@ -99,7 +99,7 @@ static int unmap_everything(struct worker *worker)
 	return rc;
 }
 
-/* No map gets lost, and none is counted twice. */
+/* No map gets lost, and none is counted twice. Scenario 1. */
 TEST_F(race, automatic_maps_against_unmap_all)
 {
 	struct worker workers[3] = {
@@ -201,6 +201,7 @@ static int destroy_guessed(struct worker *worker)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* Scenarios 20 and 22. */
 TEST_F(race, destroy_of_guessed_ids)
 {
 	struct worker workers[3] = {
@@ -233,6 +234,7 @@ static void *destroy_in_duel(void *data)
 	return (void *)(long)destroy(duel->fd, duel->id);
 }
 
+/* Scenario 20. */
 TEST_F(race, destroyed_by_one_of_two)
 {
 	struct duel duel = { .fd = self->fd };

@@ -216,6 +216,7 @@ TEST_F(device, copy_by_number)
 
 /* -- making devices */
 
+/* Scenario 32. */
 TEST_F(device, made_and_destroyed)
 {
 	struct mock mock = {};
@@ -307,6 +308,7 @@ TEST_F(device, answer_that_cannot_be_written)
 
 /* -- HWPTs */
 
+/* Scenario 26. */
 TEST_F(device, two_share_one_hwpt)
 {
 	struct mock a, b;
@@ -451,7 +453,10 @@ static bool is_usable(struct __test_metadata *_metadata, int fd, __u32 ioas,
 	return false;
 }
 
-/* A replace that fails half way: the device and its reservations are as before. */
+/*
+ * A replace that fails half way: the device and its reservations are as before.
+ * Scenario 27.
+ */
 TEST_F(device, replace_that_fails)
 {
 	const __u64 reserved = APERTURE + 0x100000;
@@ -525,6 +530,7 @@ static __u64 alignment_of(struct __test_metadata *_metadata, int fd, __u32 ioas)
 	return alignment;
 }
 
+/* Scenario 30. */
 TEST_F(device, alignment_goes_up_and_down)
 {
 	struct mock exact, vtd;
@@ -559,6 +565,7 @@ TEST_F(device, alignment_goes_up_and_down)
 	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->va, 1, 1));
 }
 
+/* Scenario 30. */
 TEST_F(device, page_size_beyond_the_processors)
 {
 	struct mock mock;
@@ -569,7 +576,10 @@ TEST_F(device, page_size_beyond_the_processors)
 	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, 0, UINT64_MAX));
 }
 
-/* Contents that an attach cannot take, and that are the same afterwards. */
+/*
+ * Contents that an attach cannot take, and that are the same afterwards.
+ * Scenario 30.
+ */
 TEST_F(device, attach_to_what_does_not_fit)
 {
 	static const struct {
@@ -625,7 +635,10 @@ TEST_F(device, attach_to_bad_memory)
 			       APERTURE));
 }
 
-/* An automatic IOVA keeps out of what is reserved, to the last byte. */
+/*
+ * An automatic IOVA keeps out of what is reserved, to the last byte.
+ * Scenario 2.
+ */
 TEST_F(device, reserved_ranges_near_the_end)
 {
 	__u64 iova;
@@ -660,6 +673,7 @@ TEST_F(device, allowed_range_outside_of_the_aperture)
 
 /* -- reserved regions of the device */
 
+/* Scenario 28. */
 TEST_F(device, reserved_region)
 {
 	const __u64 first = APERTURE + 0x10000, last = first + 0xffff;
@@ -681,7 +695,10 @@ TEST_F(device, reserved_region)
 	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->va, self->page, first));
 }
 
-/* A hole in the aperture makes two of it, which come and go together. */
+/*
+ * A hole in the aperture makes two of it, which come and go together.
+ * Scenario 31.
+ */
 TEST_F(device, two_windows)
 {
 	const __u64 first = 4 * APERTURE, last = 5 * APERTURE - 1;
@@ -740,7 +757,10 @@ TEST_F(device, two_windows)
 	EXPECT_EQ(0, check_refs(self->fd, self->va, self->bytes, 0));
 }
 
-/* The window for MSI doorbells is a reserved range, one for all devices. */
+/*
+ * The window for MSI doorbells is a reserved range, one for all devices.
+ * Scenario 28.
+ */
 TEST_F(device, msi_window)
 {
 	const __u64 first = APERTURE + 0x10000, last = first + 0xffff;
@@ -764,6 +784,7 @@ TEST_F(device, msi_window)
 
 /* -- groups */
 
+/* Scenario 26. */
 TEST_F(device, one_group)
 {
 	const __u64 first = APERTURE + 0x100000;
@@ -810,7 +831,10 @@ TEST_F(device, one_group)
 	EXPECT_EQ(-ENOENT, destroy(self->fd, a.hwpt));
 }
 
-/* A device that is not attached does not move those of its group that are. */
+/*
+ * A device that is not attached does not move those of its group that are.
+ * Scenario 27.
+ */
 TEST_F(device, replace_of_the_detached)
 {
 	const __u64 first = APERTURE + 0x100000;
@@ -863,6 +887,7 @@ static void *attach_and_destroy(void *data)
 	return NULL;
 }
 
+/* Scenario 26. */
 TEST_F(device, one_group_in_parallel)
 {
 	struct racer racers[3] = {};
@@ -894,7 +919,7 @@ static int make_coherency(int fd, __u32 pt, int coherency, struct mock *mock)
 	       mock_device(fd, pt, mock);
 }
 
-/* The mock warns of a map before coherency is enforced. */
+/* The mock warns of a map before coherency is enforced. Scenario 29. */
 TEST_F(device, coherency)
 {
 	struct mock a, b, c, d;
@@ -919,7 +944,7 @@ TEST_F(device, coherency)
 
 /* -- objects in any order */
 
-/* close() destroys all of it, whatever is in the way of what. */
+/* close() destroys all of it, whatever is in the way of what. Scenario 24. */
 TEST_F(device, closed_with_everything)
 {
 	struct mock mocks[6];
@@ -943,7 +968,10 @@ TEST_F(device, closed_with_everything)
 	/* the fixture closes the file and looks whether anything is left */
 }
 
-/* A child that is killed has its file closed for it, and its devices with it. */
+/*
+ * A child that is killed has its file closed for it, and its devices with it.
+ * Scenario 24.
+ */
 TEST_F(device, devices_go_with_the_file)
 {
 	char path[64];
@@ -985,7 +1013,7 @@ static void *attach_many(void *data)
 	return NULL;
 }
 
-/* Two that come at the same time find one HWPT, made once. */
+/* Two that come at the same time find one HWPT, made once. Scenario 26. */
 TEST_F(device, attached_in_parallel)
 {
 	pthread_barrier_t barrier;
@@ -1035,6 +1063,7 @@ static bool is_gone_error(int rc)
 	return !rc || rc == -ENOENT || rc == -EINVAL;
 }
 
+/* Scenario 20. */
 TEST_F(device, everything_against_destroy)
 {
 	struct racer racer = { .fd = self->fd };

@@ -125,6 +125,7 @@ static const unsigned int fail_after[] = {
 	1, 2, 3, 64, 65, 511, 512, 513, 600, 1023, 1024,
 };
 
+/* Scenario 54. */
 TEST_F(driver, map_fails_half_way)
 {
 	const __u64 memory[] = { self->small, self->large };
@@ -161,6 +162,7 @@ TEST_F(driver, map_fails_half_way)
 	}
 }
 
+/* Scenario 54. */
 TEST_F(driver, attach_fails_half_way)
 {
 	const __u64 length = 300 * self->page;
@@ -185,7 +187,10 @@ TEST_F(driver, attach_fails_half_way)
 				       length, APERTURE + i * 2 * length));
 }
 
-/* The second of two domains fails: the first loses what it had just got. */
+/*
+ * The second of two domains fails: the first loses what it had just got.
+ * Scenario 54.
+ */
 TEST_F(driver, one_of_two_fails)
 {
 	const __u64 length = 512 * self->page;
@@ -211,7 +216,10 @@ TEST_F(driver, one_of_two_fails)
 	EXPECT_EQ(0, check_map(self->fd, b.hwpt, self->small, length, APERTURE));
 }
 
-/* A domain that fails while it is added: those that were there have all. */
+/*
+ * A domain that fails while it is added: those that were there have all.
+ * Scenario 54.
+ */
 TEST_F(driver, second_domain_fails)
 {
 	const __u64 length = 512 * self->page;
@@ -291,6 +299,7 @@ static int sweep_body(int fd, const struct swept *swept)
 	return rc;
 }
 
+/* Scenario 54. */
 TEST_F(driver, every_place_fails)
 {
 	const struct swept swept = { .va = self->small };
@@ -355,7 +364,10 @@ static void map_beyond_the_limit(__u64 va)
 	_exit(3);
 }
 
-/* A map fails at some page of a page table, or the kernel kills who maps. */
+/*
+ * A map fails at some page of a page table, or the kernel kills who maps.
+ * Scenario 54.
+ */
 TEST_F(driver, small_memory_cgroup)
 {
 	int status;
@@ -379,7 +391,7 @@ TEST_F(driver, small_memory_cgroup)
 
 /*
  * The pages that the driver keeps mapped stay pinned and keep their IOVA, and all
- * else goes on.
+ * else goes on. Scenario 17.
  */
 TEST_F(driver, stuck_unmap)
 {
@@ -483,6 +495,7 @@ static void *slow_destroy(void *data)
 /*
  * While a device is being attached to a full IOAS, everybody else maps, unmaps and
  * looks, in front of where the attach is as well as behind it.
+ * Scenarios 53 and 55.
  */
 TEST_F(driver, attach_stops_nobody)
 {
@@ -541,7 +554,10 @@ TEST_F(driver, attach_stops_nobody)
 	EXPECT_EQ(0, check_refs(self->fd, self->small, 8 * length, 0));
 }
 
-/* The same when nothing is pinned yet, and the area it is at wants to go. */
+/*
+ * The same when nothing is pinned yet, and the area it is at wants to go.
+ * Scenario 53.
+ */
 TEST_F(driver, first_attach_stops_nobody)
 {
 	const __u64 length = 64 * self->page, gap = 4 * length;
@@ -629,7 +645,7 @@ static int use_everything_else(int fd, __u32 ioas, __u64 va)
 
 /*
  * The memory is slow to come: it takes for ever to pin what is in the middle of all
- * that a device is attached to, and nobody else notices.
+ * that a device is attached to, and nobody else notices. Scenarios 14 and 53.
  */
 TEST_F(driver, slow_source_stops_nobody)
 {
@@ -715,7 +731,10 @@ TEST_F(driver, map_stops_nobody)
 	EXPECT_EQ(slow.length, all.bytes);
 }
 
-/* Whoever wants the device or the IOAS to go waits for who is at work with it. */
+/*
+ * Whoever wants the device or the IOAS to go waits for who is at work with it.
+ * Scenario 23.
+ */
 TEST_F(driver, destroy_waits_for_map)
 {
 	struct slow slow = {
@@ -759,7 +778,10 @@ static void *slow_replace(void *data)
 	return NULL;
 }
 
-/* A device that is on its way elsewhere arrives before it is unbound. */
+/*
+ * A device that is on its way elsewhere arrives before it is unbound.
+ * Scenario 23.
+ */
 TEST_F(driver, unbind_waits_for_replace)
 {
 	const __u64 length = 64 * self->page;
@@ -789,7 +811,7 @@ TEST_F(driver, unbind_waits_for_replace)
 	EXPECT_EQ(0, destroy(self->fd, self->ioas));
 }
 
-/* An object whose ID was not told yet does not exist. */
+/* An object whose ID was not told yet does not exist. Scenario 22. */
 TEST_F(driver, guessed_ids)
 {
 	struct slow slow = { .fd = self->fd, .id = self->ioas };
@@ -849,6 +871,7 @@ static double kill_and_wait(pid_t child, int *status)
 	return now() - start;
 }
 
+/* Scenario 14. */
 TEST_F(driver, killed_at_the_gate)
 {
 	const struct {
@@ -879,7 +902,10 @@ TEST_F(driver, killed_at_the_gate)
 	}
 }
 
-/* Pinning that takes ages, here some seconds at least, ends with its process. */
+/*
+ * Pinning that takes ages, here some seconds at least, ends with its process.
+ * Scenarios 14 and 49.
+ */
 TEST_F(driver, killed_while_pinning)
 {
 	int maps_first, status;

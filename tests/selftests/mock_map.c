@@ -269,7 +269,10 @@ TEST_F(map, pieces)
 	}
 }
 
-/* Where the smallest page of the domain is half a page, so can a mapping be. */
+/*
+ * Where the smallest page of the domain is half a page, so can a mapping be.
+ * Scenarios 6 and 30.
+ */
 TEST_F(map, parts_of_pages)
 {
 	struct domains domains;
@@ -305,7 +308,10 @@ TEST_F(map, parts_of_pages)
 	EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0));
 }
 
-/* Each page on its own, out of order: an unmap touches no neighbour. */
+/*
+ * Each page on its own, out of order: an unmap touches no neighbour.
+ * Scenario 55.
+ */
 TEST_F(map, neighbours)
 {
 	const unsigned int pages = 600;
@@ -341,7 +347,10 @@ TEST_F(map, neighbours)
 				      APERTURE + self->page));
 }
 
-/* The hole in front of a full large leaf is where VT-d loses its neighbours. */
+/*
+ * The hole in front of a full large leaf is where VT-d loses its neighbours.
+ * Scenario 55.
+ */
 TEST_F(map, hole_below_a_large_leaf)
 {
 	const __u64 leaf = APERTURE + HUGE_BYTES;
@@ -434,7 +443,10 @@ TEST_F(map, large_leaves)
 	EXPECT_EQ(0, check_domains(self->fd, &domains, self->huge, ROOM, APERTURE));
 }
 
-/* HUGE_PAGES off: the driver gets no leaf above PAGE_SIZE, and all is as before. */
+/*
+ * HUGE_PAGES off: the driver gets no leaf above PAGE_SIZE, and all is as before.
+ * Scenario 33.
+ */
 TEST_F(map, without_huge_pages)
 {
 	struct domains domains;

@@ -129,6 +129,30 @@ test_layers() {
 		'layers/stranger.c.*in no layer'
 }
 
+test_scenarios() {
+	new_sample
+	mkdir "$sample/Documentation"
+	cat >"$sample/Documentation/scenarios.rst" <<-'END'
+		1. One with a test that does not run
+		2. One with a test, and yet
+		   -- not yet: a test
+		3. One with neither
+	END
+	file tests/tagged_kunit.c <<-'END'
+		/* Scenario 1. */
+		static void never_runs(struct kunit *test) { }
+		/* Scenarios 2 and 9. */
+		static void runs(struct kunit *test) { }
+		static struct kunit_case cases[] = { KUNIT_CASE(runs), { } };
+	END
+	says scenarios 'tagged_kunit.c: 2.*:2: "Scenario 1" is above no test' \
+		'scenarios.rst: 3.*scenario 1:'
+	# Only the first complaint of a file is printed: the others, one by one.
+	sed -i 's/^1\..*/& -- not yet: it runs/' "$sample/Documentation/scenarios.rst"
+	sed -i '/never_runs/d; /Scenario 1\./d' "$sample/tests/tagged_kunit.c"
+	says scenarios 'scenario 9 is not listed' 'scenario 2: .* there are 1'
+}
+
 test_headers() {
 	new_sample
 	printf 'static inline u32 f(struct unknown *p)\n{\n\treturn p->x;\n}\n' |
@@ -161,5 +185,6 @@ test_shellcheck
 test_checkpatch
 test_kernel_doc
 test_layers
+test_scenarios
 test_headers
 test_compile
