@@ -54,6 +54,7 @@ status=0
 	--append "hugepages=64 memmap=64M!1G ${append:-}" --accel "$accel" -- \
 	-m 2G -smp 2 -serial "file:$tap" \
 	-device intel-iommu,intremap=on,caching-mode=on,aw-bits=48 \
+	-device edu,addr=5 \
 	2>"$IOMMUFD_LOGS/kselftest-$variant.guest" || status=$?
 
 python3 "$IOMMUFD_ROOT/tools/kselftest-report.py" "$variant" "$list" "$tap" ||

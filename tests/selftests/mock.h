@@ -211,6 +211,38 @@ static inline int set_reserved(__u64 first_iova, __u64 last_iova, bool is_msi)
 	return write_text(SWITCH("reserved"), text);
 }
 
+static inline void quiet_attribute(const char *name)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/verbose", name);
+	write_number(path, 0);
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/ignore-gfp-wait", name);
+	write_text(path, "N");
+}
+
+/* Allocations that may sleep fail as well, and the log says nothing of it. */
+static inline void quiet_injection(void)
+{
+	quiet_attribute("failslab");
+	quiet_attribute("fail_page_alloc");
+	quiet_attribute("fail_iommufd");
+}
+
+/* Have the n-th place from now on fail; n 0: none. */
+static inline int fail_nth(unsigned int n)
+{
+	return write_number("/proc/thread-self/fail-nth", n);
+}
+
+static inline bool did_fail(void)
+{
+	long left = read_number("/proc/thread-self/fail-nth");
+
+	fail_nth(0);
+	return !left;
+}
+
 /* Everything as it is when the kernel starts. */
 static inline int reset_switches(int fd)
 {

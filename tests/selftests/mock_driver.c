@@ -249,30 +249,6 @@ TEST_F(driver, second_domain_fails)
 
 /* -- fault injection at every place there is */
 
-static void quiet(const char *name)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/verbose", name);
-	write_number(path, 0);
-	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/ignore-gfp-wait", name);
-	write_text(path, "N");
-}
-
-/* Have the n-th place from now on fail; n 0: none. */
-static int fail_nth(unsigned int n)
-{
-	return write_number("/proc/thread-self/fail-nth", n);
-}
-
-static bool did_fail(void)
-{
-	long left = read_number("/proc/thread-self/fail-nth");
-
-	fail_nth(0);
-	return !left;
-}
-
 struct swept {
 	__u64 va;
 	const char *other;
@@ -310,9 +286,7 @@ TEST_F(driver, every_place_fails)
 	if (access("/proc/thread-self/fail-nth", W_OK))
 		SKIP(return, "the kernel is built without fault injection");
 
-	quiet("failslab");
-	quiet("fail_page_alloc");
-	write_number("/sys/kernel/debug/fail_iommufd/verbose", 0);
+	quiet_injection();
 	for (n = 1; n < 2000; n++) {
 		fd = open_iommu();
 		ASSERT_LE(0, fd);

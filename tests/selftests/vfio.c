@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A device of VFIO behind a real IOMMU driver, on a kernel that can be made to run
+ * out of memory at any place.
+ */
+#include <linux/types.h>
+#include <glob.h>
+
+#include <linux/vfio.h>
+
+#include "mock.h"
+#include "../kselftest_harness.h"
+
+/* QEMU's edu: tools/check-kselftest.sh puts one into the machine. */
+#define EDU_VENDOR	0x1234
+#define EDU_DEVICE	0x11e8
+#define DEVICES		"/sys/bus/pci/devices/"
+
+/* Where the interrupts of x86 are written to. */
+#define MSI_WINDOW	0xfee00000UL
+
+static bool has_number(const char *dir, const char *file, unsigned long want)
+{
+	char path[256], text[16] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	return strtoul(text, NULL, 16) == want;
+}
+
+/* The name of what comes first of a pattern, behind the last slash. */
+static bool first_name(const char *pattern, char *name, size_t room)
+{
+	glob_t found;
+
+	if (glob(pattern, 0, NULL, &found))
+		return false;
+	snprintf(name, room, "%s", strrchr(found.gl_pathv[0], '/') + 1);
+	globfree(&found);
+	return true;
+}
+
+static bool find_edu(char *bdf, size_t room)
+{
+	glob_t found;
+	size_t i;
+
+	bdf[0] = '\0';
+	if (glob(DEVICES "*", 0, NULL, &found))
+		return false;
+	for (i = 0; i < found.gl_pathc; i++) {
+		if (has_number(found.gl_pathv[i], "vendor", EDU_VENDOR) &&
+		    has_number(found.gl_pathv[i], "device", EDU_DEVICE))
+			snprintf(bdf, room, "%s",
+				 found.gl_pathv[i] + strlen(DEVICES));
+	}
+	globfree(&found);
+	return bdf[0];
+}
+
+FIXTURE(vfio)
+{
+	__u64 page;
+	__u64 va;
+	/* the device's node */
+	char node[64];
+};
+
+FIXTURE_SETUP(vfio)
+{
+	char bdf[32], name[32], path[128];
+
+	if (!find_edu(bdf, sizeof(bdf)))
+		SKIP(return, "the machine has no edu");
+	snprintf(path, sizeof(path), DEVICES "%s/driver_override", bdf);
+	ASSERT_EQ(0, write_text(path, "vfio-pci"));
+	ASSERT_EQ(0, write_text("/sys/bus/pci/drivers_probe", bdf));
+	snprintf(path, sizeof(path), DEVICES "%s/vfio-dev/vfio*", bdf);
+	ASSERT_TRUE(first_name(path, name, sizeof(name)));
+	snprintf(self->node, sizeof(self->node), "/dev/vfio/devices/%s", name);
+	self->page = page_bytes();
+	self->va = (uintptr_t)small_pages(self->page);
+	ASSERT_NE(0, self->va);
+}
+
+FIXTURE_TEARDOWN(vfio)
+{
+	int fd = open_iommu();
+
+	EXPECT_EQ(0, check_refs(fd, self->va, self->page, 0));
+	close(fd);
+}
+
+static int bind_device(int device, int iommufd)
+{
+	struct vfio_device_bind_iommufd arg = {
+		.argsz = sizeof(arg),
+		.iommufd = iommufd,
+	};
+
+	return command(device, VFIO_DEVICE_BIND_IOMMUFD, &arg);
+}
+
+static int attach_device(int device, __u32 pt)
+{
+	struct vfio_device_attach_iommufd_pt arg = {
+		.argsz = sizeof(arg),
+		.pt_id = pt,
+	};
+
+	return command(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &arg);
+}
+
+/*
+ * The IOMMU driver has no memory to tell of the window where interrupts go, and
+ * tells nothing: the device is not attached, rather than attached without it.
+ * Scenario 28.
+ */
+TEST_F(vfio, attach_without_memory)
+{
+	unsigned int n, failures = 0;
+	bool failed = true;
+
+	if (access("/proc/thread-self/fail-nth", W_OK))
+		SKIP(return, "the kernel is built without fault injection");
+	quiet_injection();
+	for (n = 1; failed && n < 1000; n++) {
+		int iommufd = open_iommu();
+		int device = open(self->node, O_RDWR | O_CLOEXEC);
+		__u32 ioas;
+		int rc;
+
+		ASSERT_LE(0, device);
+		ASSERT_EQ(0, ioas_alloc(iommufd, &ioas));
+		ASSERT_EQ(0, bind_device(device, iommufd));
+		ASSERT_EQ(0, fail_nth(n));
+		rc = attach_device(device, ioas);
+		failed = did_fail();
+		failures += !!rc;
+		EXPECT_EQ(rc ? 0 : -EINVAL, map_at(iommufd, ioas, self->va,
+						   self->page, MSI_WINDOW))
+			TH_LOG("place %u: attach says %d", n, rc);
+		/* it only has to be asked again */
+		if (rc) {
+			ASSERT_EQ(0, unmap_all(iommufd, ioas, NULL));
+			EXPECT_EQ(0, attach_device(device, ioas));
+			EXPECT_EQ(-EINVAL, map_at(iommufd, ioas, self->va,
+						  self->page, MSI_WINDOW));
+		}
+		close(device);
+		close(iommufd);
+	}
+	EXPECT_FALSE(failed);
+	/* an object, a domain, its table, and the window are among them */
+	EXPECT_LT(4, failures);
+	TH_LOG("%u places, %u of them failed", n - 2, failures);
+}
+
+TEST_HARNESS_MAIN
