@@ -116,6 +116,17 @@ static struct iommu_domain *mock_domain_alloc_paging(struct device *dev)
 	return mock_domain_alloc_user(dev, 0, NULL, NULL);
 }
 
+/* The core maps interrupts into the window, if it has been told of it in time. */
+static bool mock_lacks_msi_window(const struct iommu_domain *domain)
+{
+	unsigned long first_iova;
+	enum iommu_resv_type type;
+
+	return IS_ENABLED(CONFIG_IOMMU_DMA) &&
+	       mock_switch_reserved(&first_iova, &type) &&
+	       type == IOMMU_RESV_SW_MSI && !domain->iova_cookie;
+}
+
 /**
  * mock_dev_attach - attach a device to a domain
  * @domain: a paging or the blocking domain of the mock
@@ -134,6 +145,7 @@ int mock_dev_attach(struct iommu_domain *domain, struct device *dev)
 		return -EINVAL;
 	if (is_paging && mock_domain_kind(domain) != mdev->kind)
 		return -EINVAL;
+	WARN_ON(is_paging && mock_lacks_msi_window(domain));
 
 	if (mdev->domain)
 		mock_domain_count_device(mdev->domain, -1);

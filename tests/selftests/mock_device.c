@@ -758,7 +758,8 @@ TEST_F(device, two_windows)
 }
 
 /*
- * The window for MSI doorbells is a reserved range, one for all devices.
+ * The window for MSI doorbells is a reserved range, one for all devices. The mock
+ * warns of a domain that has not been told of it when the device is attached.
  * Scenario 28.
  */
 TEST_F(device, msi_window)
