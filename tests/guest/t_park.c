@@ -174,12 +174,29 @@ static void check_mapped(void)
 	EXPECT(unmap(&rig, IOVA, PAGES * PAGE), 0);
 }
 
+static int copy_page(uint64_t from, uint64_t to)
+{
+	struct iommu_ioas_copy cmd = {
+		.size = sizeof(cmd),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE,
+		.dst_ioas_id = rig.space.ioas_id,
+		.src_ioas_id = rig.space.ioas_id,
+		.length = PAGE,
+		.dst_iova = to,
+		.src_iova = from,
+	};
+
+	return raw_ioctl(rig.space.iommufd, IOMMU_IOAS_COPY, &cmd);
+}
+
 static void map_and_unmap(void)
 {
 	char *va = touched(PAGE);
 	uint64_t iova;
 
 	EXPECT(map_at(&rig, va, PAGE, ELSEWHERE), 0);
+	EXPECT(copy_page(ELSEWHERE, ELSEWHERE + PAGE), 0);
+	EXPECT(unmap(&rig, ELSEWHERE + PAGE, PAGE), 0);
 	iova = map_auto(&rig, va, PAGE);
 	EXPECT(unmap(&rig, iova, PAGE), 0);
 	EXPECT(unmap(&rig, ELSEWHERE, PAGE), 0);
