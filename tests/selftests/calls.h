@@ -56,12 +56,13 @@ static inline int ioas_alloc(int fd, __u32 *id)
 	return rc;
 }
 
-/* Map with a fixed IOVA, for reading and writing. */
-static inline int map_at(int fd, __u32 ioas, __u64 va, __u64 length, __u64 iova)
+/* Map with a fixed IOVA. */
+static inline int map_flags_at(int fd, __u32 ioas, __u32 flags, __u64 va,
+			       __u64 length, __u64 iova)
 {
 	struct iommu_ioas_map arg = {
 		.size = sizeof(arg),
-		.flags = RW | FIXED,
+		.flags = flags | FIXED,
 		.ioas_id = ioas,
 		.user_va = va,
 		.length = length,
@@ -69,6 +70,12 @@ static inline int map_at(int fd, __u32 ioas, __u64 va, __u64 length, __u64 iova)
 	};
 
 	return command(fd, IOMMU_IOAS_MAP, &arg);
+}
+
+/* The same for reading and writing. */
+static inline int map_at(int fd, __u32 ioas, __u64 va, __u64 length, __u64 iova)
+{
+	return map_flags_at(fd, ioas, RW, va, length, iova);
 }
 
 /* Map where the kernel likes, for reading and writing. */

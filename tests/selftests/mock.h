@@ -90,6 +90,19 @@ static inline int check_map(int fd, __u32 hwpt, __u64 va, __u64 length, __u64 io
 	return test_command(fd, &cmd, IOMMU_TEST_OP_MD_CHECK_MAP);
 }
 
+/* Is nothing of a range mapped? */
+static inline bool is_empty(int fd, __u32 hwpt, __u64 va, __u64 length, __u64 iova)
+{
+	__u64 done;
+
+	for (done = 0; done < length; done += page_bytes()) {
+		if (check_map(fd, hwpt, va + done, page_bytes(),
+			      iova + done) != -EINVAL)
+			return false;
+	}
+	return true;
+}
+
 /* Is each page pinned so many times? */
 static inline int check_refs(int fd, __u64 va, __u64 length, __u32 refs)
 {
@@ -149,6 +162,43 @@ static inline long read_number(const char *path)
 		number = -1;
 	fclose(file);
 	return number;
+}
+
+/* Pages pinned for the long term and not released, in the whole system; -1: unknown. */
+static inline long pinned_pages(void)
+{
+	long acquired = -1, released = 0;
+	char line[128];
+	FILE *file;
+
+	/* what the processors have counted by themselves so far is added up */
+	if (write_text("/proc/sys/vm/stat_refresh", "1"))
+		return -1;
+	file = fopen("/proc/vmstat", "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		sscanf(line, "nr_foll_pin_acquired %ld", &acquired);
+		sscanf(line, "nr_foll_pin_released %ld", &released);
+	}
+	if (file)
+		fclose(file);
+	return acquired - released;
+}
+
+/* A size in /proc/self/status, such as VmPin; -1: there is none. */
+static inline long status_kib(const char *key)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	const size_t length = strlen(key);
+	char line[128];
+	long kib = -1;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, key, length) && line[length] == ':')
+			kib = atol(line + length + 1);
+	}
+	if (file)
+		fclose(file);
+	return kib;
 }
 
 #define SWITCH(name)	"/sys/kernel/debug/iommufd_mock/" name
@@ -268,6 +318,18 @@ static inline void *small_pages(size_t bytes)
 		return NULL;
 	memset(start, 1, bytes);
 	return start;
+}
+
+/* Shared memory stays the same memory in a child, so the parent can look at it. */
+static inline __u64 shared_pages(size_t bytes)
+{
+	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (start == MAP_FAILED)
+		return 0;
+	memset(start, 1, bytes);
+	return (uintptr_t)start;
 }
 
 /* Memory of one huge page after the other. */

@@ -15,19 +15,6 @@
 
 #define ROOM	(2 * HUGE_BYTES)
 
-/* Is nothing of a range mapped? */
-static bool is_empty(int fd, __u32 hwpt, __u64 va, __u64 length, __u64 iova)
-{
-	__u64 done;
-
-	for (done = 0; done < length; done += page_bytes()) {
-		if (check_map(fd, hwpt, va + done, page_bytes(),
-			      iova + done) != -EINVAL)
-			return false;
-	}
-	return true;
-}
-
 static double now(void)
 {
 	struct timespec time;
@@ -82,18 +69,6 @@ FIXTURE_VARIANT_ADD(driver, virtio)
 	.name = "virtio",
 	.other = "arm",
 };
-
-/* Shared memory stays the same memory in a child, so the parent can look at it. */
-static __u64 shared_pages(size_t bytes)
-{
-	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (start == MAP_FAILED)
-		return 0;
-	memset(start, 1, bytes);
-	return (uintptr_t)start;
-}
 
 FIXTURE_SETUP(driver)
 {
