@@ -291,48 +291,112 @@ TEST_F(driver, every_place_fails)
 
 /* -- a small memory cgroup */
 
-#define CGROUP	"/sys/fs/cgroup/iommufd_selftest"
+#define CGROUP		"/sys/fs/cgroup/iommufd_selftest"
+#define MAX_LIMIT_KIB	1024
 
-/* In a child: map more than its cgroup has page tables for. */
-static void map_beyond_the_limit(__u64 va)
+/* Opened outside: inside, there is no memory to open a file with. */
+static int way_out = -1;
+
+static int enter_cgroup(unsigned int limit_kib)
 {
-	struct mock mock;
-	__u64 iova;
-	__u32 ioas;
-	int fd, rc;
+	char text[32];
 
-	fd = open_iommu();
-	rc = ioas_alloc(fd, &ioas) ?: mock_device(fd, ioas, &mock);
-	if (rc || write_number(CGROUP "/cgroup.procs", getpid()))
-		_exit(1);
-	for (iova = APERTURE; iova + ROOM <= MOCK_APERTURE_LAST; iova += ROOM) {
-		rc = map_at(fd, ioas, va, ROOM, iova);
-		if (rc)
-			_exit(rc == -ENOMEM ? 0 : 2);
-	}
-	_exit(3);
+	snprintf(text, sizeof(text), "%uK", limit_kib);
+	way_out = open("/sys/fs/cgroup/cgroup.procs", O_WRONLY | O_CLOEXEC);
+	return write_text(CGROUP "/memory.max", text) ?:
+	       write_text(CGROUP "/cgroup.procs", "0");
+}
+
+static int leave_cgroup(void)
+{
+	int rc = write(way_out, "0", 1) == 1 ? 0 : -errno;
+
+	close(way_out);
+	return rc;
+}
+
+/* Being refused memory is to be an error, and not death. */
+static int make_cgroup(void)
+{
+	if (mkdir(CGROUP, 0755) && errno != EEXIST)
+		return -errno;
+	return write_text("/proc/self/oom_score_adj", "-1000");
 }
 
 /*
- * A map fails at some page of a page table, or the kernel kills who maps.
- * Scenario 54.
+ * A map that runs out of memory at every allocation there is, one after the other,
+ * in a place of its own, until there is enough. Scenario 54.
  */
-TEST_F(driver, small_memory_cgroup)
+TEST_F(driver, map_in_a_small_memory_cgroup)
 {
-	int status;
-	pid_t child;
+	const __u64 memory[] = { self->small, self->large };
+	unsigned int i, limit_kib, failures = 0;
+	const long pinned = pinned_pages();
+	__u64 iova = APERTURE;
+	struct mock mock;
+	int rc = -ENOMEM;
 
-	if (mkdir(CGROUP, 0755))
+	if (make_cgroup())
 		SKIP(return, "there is no memory cgroup");
-	ASSERT_EQ(0, write_number(CGROUP "/memory.max", 4UL << 20));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child)
-		map_beyond_the_limit(self->small);
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status) || !WEXITSTATUS(status))
-		TH_LOG("status %x", status);
-	EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
+	for (i = 0, limit_kib = 0; rc && limit_kib < MAX_LIMIT_KIB; i++) {
+		__u64 va = memory[i & 1];
+
+		ASSERT_EQ(0, enter_cgroup(limit_kib));
+		rc = map_at(self->fd, self->ioas, va, ROOM, iova);
+		ASSERT_EQ(0, leave_cgroup());
+		if (!rc)
+			break;
+		EXPECT_EQ(-ENOMEM, rc);
+		EXPECT_EQ(pinned, pinned_pages()) TH_LOG("%u KiB", limit_kib);
+		EXPECT_EQ(0, status_kib("VmPin"));
+		EXPECT_TRUE(is_empty(self->fd, mock.hwpt, va, ROOM, iova))
+			TH_LOG("%u KiB", limit_kib);
+		EXPECT_EQ(-ENOENT, unmap(self->fd, self->ioas, iova, ROOM, NULL));
+		failures++;
+		limit_kib += 4;
+		iova += 2 * ROOM;
+	}
+	EXPECT_EQ(0, rc);
+	EXPECT_LT(3, failures);
+	TH_LOG("%u maps failed", failures);
+	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, memory[i & 1], ROOM, iova));
+	EXPECT_EQ(0, unmap_all(self->fd, self->ioas, NULL));
+	EXPECT_EQ(pinned, pinned_pages());
+	EXPECT_EQ(0, rmdir(CGROUP));
+}
+
+/* The same with an attach: what was there has not changed. Scenario 54. */
+TEST_F(driver, attach_in_a_small_memory_cgroup)
+{
+	unsigned int limit_kib, failures = 0;
+	const long pinned = pinned_pages();
+	struct mock mock = {};
+	int rc = -ENOMEM;
+
+	if (make_cgroup())
+		SKIP(return, "there is no memory cgroup");
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small, ROOM, APERTURE));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->large, ROOM, 2 * APERTURE));
+	for (limit_kib = 0; rc && limit_kib < MAX_LIMIT_KIB; limit_kib += 4) {
+		ASSERT_EQ(0, enter_cgroup(limit_kib));
+		rc = mock_device(self->fd, self->ioas, &mock);
+		ASSERT_EQ(0, leave_cgroup());
+		if (!rc)
+			break;
+		EXPECT_EQ(-ENOMEM, rc);
+		EXPECT_EQ(pinned, pinned_pages()) TH_LOG("%u KiB", limit_kib);
+		EXPECT_EQ(0, status_kib("VmPin"));
+		failures++;
+	}
+	EXPECT_EQ(0, rc);
+	EXPECT_LT(3, failures);
+	TH_LOG("%u attaches failed", failures);
+	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, self->small, ROOM, APERTURE));
+	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, self->large, ROOM,
+			       2 * APERTURE));
+	EXPECT_EQ(0, destroy(self->fd, mock.stdev));
+	EXPECT_EQ(pinned, pinned_pages());
 	EXPECT_EQ(0, rmdir(CGROUP));
 }
 
@@ -680,10 +744,7 @@ TEST_F(driver, map_stops_nobody)
 	EXPECT_EQ(slow.length, all.bytes);
 }
 
-/*
- * Whoever wants the device or the IOAS to go waits for who is at work with it.
- * Scenario 23.
- */
+/* Whoever wants the device or the IOAS to go waits for who is at work with it. */
 TEST_F(driver, destroy_waits_for_map)
 {
 	struct slow slow = {
