@@ -195,8 +195,8 @@ static void fake_free_leaves(struct list_head *leaves)
 }
 
 /* Make leaves for the first @length bytes of a call, or a leaf less. */
-static int fake_make_leaves(struct fake_domain *fake, struct fake_call *call,
-			    size_t length)
+static ssize_t fake_make_leaves(struct fake_domain *fake,
+				struct fake_call *call, size_t length)
 {
 	size_t done = 0;
 
@@ -269,7 +269,7 @@ static int fake_map_pages(struct iommu_domain *domain, unsigned long iova,
 		.leaves = LIST_HEAD_INIT(call.leaves),
 	};
 	size_t length = pgsize * pgcount;
-	int done;
+	ssize_t done;
 
 	fake_yield(fake);
 	fake_complain(fake, fake_judge_map(fake, &call), iova);
