@@ -13,6 +13,7 @@
 
 #define PAGE		4096UL
 #define MIB		(1UL << 20)
+#define GIB		(1UL << 30)
 #define HUGE		(2 * MIB)
 
 /* ioctl() that returns a negative errno. */

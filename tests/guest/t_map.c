@@ -189,6 +189,65 @@ static void test_hugetlb(void)
 	check_large(va, 4 * HUGE);
 }
 
+/* One huge page over and over again, for there is not so much memory. */
+static char *repeated_huge_page(size_t bytes)
+{
+	int file = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	char *va = anon_aligned(bytes, HUGE);
+
+	CHECK(file >= 0 && !ftruncate(file, HUGE));
+	for (size_t done = 0; done < bytes; done += HUGE)
+		CHECK(mmap(va + done, HUGE, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_FIXED, file, 0) != MAP_FAILED);
+	close(file);
+	return va;
+}
+
+static void check_beyond_4_gib(char *va, size_t bytes, uint64_t iova)
+{
+	uint64_t unmapped;
+
+	EXPECT(pinned(), bytes / PAGE);
+	CHECK(reaches(va, iova));
+	CHECK(reaches(va + 4 * GIB - 64, iova + 4 * GIB - 64));
+	CHECK(reaches(va + 4 * GIB, iova + 4 * GIB));
+	CHECK(reaches(va + bytes - 64, iova + bytes - 64));
+	CHECK(!reaches(va, iova + bytes));
+	EXPECT(iommu_unmap(rig.space.iommufd, rig.space.ioas_id, iova, bytes,
+			   &unmapped), 0);
+	EXPECT(unmapped, bytes);
+	EXPECT(pinned(), 0);
+	CHECK(!reaches(va, iova));
+	CHECK(!reaches(va + 4 * GIB, iova + 4 * GIB));
+	CHECK(!reaches(va + bytes - 64, iova + bytes - 64));
+}
+
+static void test_beyond_4_gib(void)
+{
+	const size_t bytes = 4 * GIB + 3 * HUGE;
+	uint64_t unmapped;
+	char *va;
+
+	EXPECT(write_file("/proc/sys/vm/nr_hugepages", "1"), 0);
+	va = repeated_huge_page(bytes);
+	open_attached();
+	/* The window for interrupts ends below 4 GiB. */
+	EXPECT(map_at(&rig, va, bytes, 4 * GIB), 0);
+	check_beyond_4_gib(va, bytes, 4 * GIB);
+	check_beyond_4_gib(va, bytes, map_auto(&rig, va, bytes));
+	/* Nothing is left of it, and it is not in the way. */
+	EXPECT(vfio_dev_detach(&rig.dev), 0);
+	EXPECT(map_at(&rig, va, bytes, 9 * GIB), 0);
+	EXPECT(pinned(), 0);
+	rig_attach(&rig);
+	check_beyond_4_gib(va, bytes, 9 * GIB);
+	EXPECT(map_at(&rig, va, bytes, 4 * GIB), 0);
+	EXPECT(iommu_unmap(rig.space.iommufd, rig.space.ioas_id, 0, UINT64_MAX,
+			   &unmapped), 0);
+	EXPECT(unmapped, bytes);
+	EXPECT(pinned(), 0);
+}
+
 /* Not enough huge pages behind a mapping: it fails as a whole. Scenario 16. */
 static void test_hugetlb_shortage(void)
 {
@@ -707,6 +766,7 @@ int main(int argc, char **argv)
 		{ "map.mapped_twice", test_mapped_twice, 0 },
 		{ "map.alignment", test_alignment, 0 },
 		{ "map.hugetlb", test_hugetlb, 0 },
+		{ "map.beyond_4_gib", test_beyond_4_gib, 120 },
 		{ "map.hugetlb_shortage", test_hugetlb_shortage, 0 },
 		{ "map.thp", test_thp, 0 },
 		{ "map.fragmented", test_fragmented, 0 },

@@ -20,7 +20,6 @@
 
 #define CGROUP		"/sys/fs/cgroup"
 #define SMALL		CGROUP "/small"
-#define GIB		(1UL << 30)
 #define BUFFER_BYTES	(8 * MIB)
 #define MAX_LIMIT_KIB	1024
 #define PATTERN		0x5c
