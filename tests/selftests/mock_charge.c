@@ -135,6 +135,7 @@ static bool has_charged(const FIXTURE_DATA(charge) *self, bool by_mm, long pages
 		EXPECT_TRUE(has_charged(self, variant->by_mm, 0)); \
 	} while (0)
 
+/* Scenario 13. */
 TEST_F(charge, exact)
 {
 	EXPECT_EQ(-ENOMEM, map_pages(self, LIMIT + 1, APERTURE));
@@ -147,7 +148,7 @@ TEST_F(charge, exact)
 	EXPECT_NOTHING_OWED();
 }
 
-/* However many IOAS show a page, it is pinned and paid for once. */
+/* However many IOAS show a page, it is paid for once. Scenario 13. */
 TEST_F(charge, copies_count_once)
 {
 	struct iommu_ioas_copy copy = {
@@ -196,6 +197,7 @@ static void *map_in_parallel(void *data)
 	return NULL;
 }
 
+/* Scenario 13. */
 TEST_F(charge, never_both_of_two)
 {
 	pthread_barrier_t barrier;
@@ -287,6 +289,7 @@ static int unmap_for_the_parent(void *arg)
 	return has_charged(child->self, child->by_mm, 0) ? 0 : 3;
 }
 
+/* Scenario 11. */
 TEST_F(charge, unmapped_by_a_child)
 {
 	struct child_of child = { self, variant->by_mm };
@@ -305,7 +308,10 @@ static int map_and_exit(void *arg)
 	return has_charged(child->self, child->by_mm, LIMIT) ? 0 : 2;
 }
 
-/* The mapping outlives who made it, and the charge stays with whom it came from. */
+/*
+ * The mapping outlives who made it, and the charge stays with whom it came from.
+ * Scenario 11.
+ */
 TEST_F(charge, mapped_by_a_child_that_exits)
 {
 	struct child_of child = { self, variant->by_mm };
@@ -474,6 +480,7 @@ static int attach_after_exec(const struct exec_args *args)
 	return check_map(args->fd, mock.hwpt, EXEC_VA, length, APERTURE) ? 6 : 0;
 }
 
+/* Scenario 11. */
 TEST_F(exec, between_map_and_attach)
 {
 	ASSERT_EQ(0, in_child(map_and_exec, &self->args));
@@ -512,6 +519,7 @@ static int unmap_after_exec(const struct exec_args *args)
 	       5 : 0;
 }
 
+/* Scenario 11. */
 TEST_F(exec, between_map_and_unmap)
 {
 	struct mock mock;

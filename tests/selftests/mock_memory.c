@@ -435,6 +435,7 @@ static int map_round(const FIXTURE_DATA(memory) *self, const struct round *round
 			    self->length, APERTURE);
 }
 
+/* Scenarios 12 and 16. */
 TEST_F(memory, mapped_with_a_domain)
 {
 	struct mock mock = {};
@@ -455,7 +456,7 @@ TEST_F(memory, mapped_with_a_domain)
 	}
 }
 
-/* Nobody looks at the memory before there is a domain. */
+/* Nobody looks at the memory before there is a domain. Scenarios 12 and 16. */
 TEST_F(memory, attached_later)
 {
 	struct mock mock = {};

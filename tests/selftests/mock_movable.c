@@ -149,6 +149,7 @@ static bool are_filled(const char *va, __u64 page)
 	return true;
 }
 
+/* Scenario 15. */
 TEST_F(movable, moved_before_it_is_pinned)
 {
 	char *va = filled_pages(self->page);
@@ -167,7 +168,10 @@ TEST_F(movable, moved_before_it_is_pinned)
 	EXPECT_EQ(0, set_block(self->block, "online_movable"));
 }
 
-/* What cannot be moved now, as somebody else holds it, fails the map as a whole. */
+/*
+ * What cannot be moved now, as somebody else holds it, fails the map as a whole.
+ * Scenario 15.
+ */
 TEST_F(movable, not_pinned_when_it_cannot_be_moved)
 {
 	char *va = filled_pages(self->page);
@@ -197,7 +201,7 @@ TEST_F(movable, not_pinned_when_it_cannot_be_moved)
 			       APERTURE));
 }
 
-/* Memory that waits for its domain may still be moved about. */
+/* Memory that waits for its domain may still be moved about. Scenario 15. */
 TEST_F(movable, moved_at_the_attach)
 {
 	char *va = filled_pages(self->page);

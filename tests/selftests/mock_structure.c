@@ -232,6 +232,7 @@ static void check_undone(struct __test_metadata *_metadata,
 		EXPECT_TRUE(is_empty(self->fd, hwpt, va, length, destinations[i]));
 }
 
+/* Scenario 57. */
 TEST_F(structure, read_only_map_is_undone)
 {
 	const __u64 va = (uintptr_t)self->memory + self->page;
@@ -258,6 +259,7 @@ TEST_F(structure, read_only_map_is_undone)
 	}
 }
 
+/* Scenario 57. */
 TEST_F(structure, read_only_copy_is_undone)
 {
 	const __u64 va = (uintptr_t)self->memory + self->page;
@@ -373,6 +375,7 @@ static int protect_late(FIXTURE_DATA(structure) *self, unsigned long word,
 
 #define PROTECT_LATE(word, arg)	protect_late(self, word, &(arg), sizeof(arg))
 
+/* Scenario 57. */
 TEST_F(structure, late_failure_undoes_map)
 {
 	const __u64 va = (uintptr_t)self->memory + self->page;
@@ -394,6 +397,7 @@ TEST_F(structure, late_failure_undoes_map)
 	EXPECT_EQ(0, map_at(self->fd, self->ioas, va, arg.length, DESTINATION));
 }
 
+/* Scenario 57. */
 TEST_F(structure, late_failure_undoes_copy)
 {
 	const __u64 va = (uintptr_t)self->memory + self->page;
