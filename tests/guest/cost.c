@@ -7,6 +7,8 @@
  * Prints lines `cost: ROW VALUE`: instructions per 4 KiB for the rows of large
  * memory, per ioctl for those of a single page, and bytes for those of memory.
  */
+#include <unistd.h>
+
 #include "cost.h"
 #include "harness.h"
 
@@ -93,5 +95,7 @@ int main(int argc, char **argv)
 		{ },
 	};
 
+	/* After boot, the kernel still has this and that to do. */
+	sleep(30);
 	return guest_tests(tests, argc, argv);
 }
