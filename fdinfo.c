@@ -6,6 +6,7 @@
  * lock, walks no mappings, and reads counters that can change meanwhile.
  */
 #include <linux/fs.h>
+#include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
@@ -24,9 +25,9 @@ static const char *const iommufd_kind_names[IOMMUFD_NR_KINDS] = {
 static unsigned long iommufd_count_domains(struct iopt_domains *domains)
 {
 	struct iopt_domain *member;
-	unsigned long index, count = 0;
+	unsigned long count = 0;
 
-	xa_for_each(&domains->members, index, member)
+	list_for_each_entry_rcu(member, &domains->members, item)
 		count++;
 	return count;
 }

@@ -28,7 +28,7 @@ void iopt_init(struct io_pagetable *iopt)
 	iova_map_init(&iopt->areas);
 	iopt->reserved = RB_ROOT_CACHED;
 	iopt->allowed = RB_ROOT_CACHED;
-	xa_init_flags(&iopt->domains.members, XA_FLAGS_ALLOC1);
+	INIT_LIST_HEAD(&iopt->domains.members);
 	iommufd_turn_init(&iopt->change_turn);
 	iopt->iova_alignment = 1;
 }
@@ -327,7 +327,7 @@ void iopt_destroy(struct io_pagetable *iopt)
 	unsigned long unmapped_bytes;
 	struct iopt_area *area;
 
-	WARN_ON(!xa_empty(&iopt->domains.members));
+	WARN_ON(!list_empty(&iopt->domains.members));
 	iopt_unmap_all(iopt, &unmapped_bytes);
 	while ((area = iopt_area_from(iopt, 0))) {
 		/*
@@ -343,5 +343,4 @@ void iopt_destroy(struct io_pagetable *iopt)
 		iova_map_erase(&iopt->areas, &area->slice.iova);
 	}
 	iopt_reserve_destroy(iopt);
-	xa_destroy(&iopt->domains.members);
 }

@@ -14,6 +14,7 @@
  */
 #include <linux/interval_tree.h>
 #include <linux/iommu.h>
+#include <linux/rculist.h>
 #include <linux/sched.h>
 
 #include "iopt_area.h"
@@ -28,12 +29,11 @@
 bool iopt_is_wanted(struct io_pagetable *iopt)
 {
 	struct iopt_domain *member;
-	unsigned long index;
 
 	lockdep_assert_held_write(&iopt->iova_rwsem);
 
 	guard(rcu)();
-	xa_for_each(&iopt->domains.members, index, member) {
+	list_for_each_entry_rcu(member, &iopt->domains.members, item) {
 		if (!member->leave_seq)
 			return true;
 	}
@@ -45,12 +45,11 @@ static unsigned long iopt_wanted_alignment(struct io_pagetable *iopt)
 {
 	unsigned long alignment = iopt->domains.small_pages ? PAGE_SIZE : 1;
 	struct iopt_domain *member;
-	unsigned long index;
 
 	lockdep_assert_held_write(&iopt->iova_rwsem);
 
 	guard(rcu)();
-	xa_for_each(&iopt->domains.members, index, member) {
+	list_for_each_entry_rcu(member, &iopt->domains.members, item) {
 		if (!member->leave_seq)
 			alignment = max(alignment,
 					1UL << __ffs(member->domain->pgsize_bitmap));
@@ -107,7 +106,7 @@ static int iopt_enlist(struct io_pagetable *iopt, struct iopt_domain *member)
 		iopt->iova_alignment = alignment;
 	}
 	member->add_seq = ++iopt->domains.seq;
-	xa_store(&iopt->domains.members, member->index, member, GFP_KERNEL);
+	list_add_tail_rcu(&member->item, &iopt->domains.members);
 	return 0;
 }
 
@@ -242,7 +241,7 @@ static void iopt_withdraw(struct io_pagetable *iopt, struct iopt_domain *member)
 {
 	iopt_delist(iopt, member);
 	iopt_remove_from_areas(iopt, member);
-	xa_erase(&iopt->domains.members, member->index);
+	list_del_rcu(&member->item);
 	iopt_unreserve(iopt, member);
 }
 
@@ -287,13 +286,9 @@ int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member)
 	rc = iommufd_turn_take_killable(&iopt->change_turn);
 	if (rc)
 		return rc;
-	rc = xa_alloc(&iopt->domains.members, &member->index, XA_ZERO_ENTRY,
-		      xa_limit_31b, GFP_KERNEL_ACCOUNT);
-	if (rc)
-		goto out_end;
 	rc = iopt_reserve_outside(iopt, member);
 	if (rc)
-		goto out_erase;
+		goto out_end;
 	rc = iopt_enlist(iopt, member);
 	if (rc)
 		goto out_unreserve;
@@ -305,8 +300,6 @@ int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member)
 
 out_unreserve:
 	iopt_unreserve(iopt, member);
-out_erase:
-	xa_erase(&iopt->domains.members, member->index);
 out_end:
 	iommufd_turn_end(&iopt->change_turn);
 	return rc;
@@ -345,7 +338,7 @@ int iopt_set_large_pages(struct io_pagetable *iopt, bool large)
 	guard(rwsem_write)(&iopt->iova_rwsem);
 
 	if (!large && !domains->small_pages) {
-		if (!xa_empty(&domains->members) &&
+		if (!list_empty(&domains->members) &&
 		    !iova_map_is_empty(&iopt->areas))
 			return -EINVAL;
 		if (!iopt_areas_aligned(iopt, PAGE_SIZE))

@@ -31,7 +31,6 @@
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
-#include <linux/xarray.h>
 
 #include "domain_io.h"
 #include "iova_alloc.h"
@@ -149,26 +148,27 @@ struct iopt_busy {
  * @domain: the domain
  * @add_seq: number of the change that added it, from 1
  * @leave_seq: number of the change that removes it, 0 while it is wanted
- * @index: key in iopt_domains.members
+ * @item: in iopt_domains.members
  * @rcu: walkers of the set may still look at it when it has left
  */
 struct iopt_domain {
 	struct iommu_domain *domain;
 	u64 add_seq;
 	u64 leave_seq;
-	u32 index;
+	struct list_head item;
 	struct rcu_head rcu;
 };
 
 /**
  * struct iopt_domains - the domains that mirror an IOVA map
- * @members: struct iopt_domain by index; freed by RCU
+ * @members: struct iopt_domain, youngest last; freed by RCU. Changed by whose
+ *	turn it is to change the set, read under RCU
  * @seq: number of the last change
  * @small_pages: members map each page by itself; not set while there is a
  *	member and something to map in it
  */
 struct iopt_domains {
-	struct xarray members;
+	struct list_head members;
 	u64 seq;
 	bool small_pages;
 };

@@ -18,6 +18,7 @@
  * memory (I4): a batch that cannot be enlarged is a short batch.
  */
 #include <linux/iommu.h>
+#include <linux/rculist.h>
 #include <linux/sched/signal.h>
 
 #include "domain_io.h"
@@ -28,34 +29,34 @@
 #define IOPT_UNFILL_RUNS 4096UL
 
 /*
- * The next member that maps the slice, from *index on. Members that do not
- * may be freed behind the walker's back, so they are looked at under RCU; one
- * that does cannot leave before the caller's section ends.
+ * The next member that maps the slice after one that does, or the first one
+ * after NULL. Members that do not may be freed behind the walker's back, so they
+ * are looked at under RCU; one that does cannot leave before the caller's section
+ * ends.
  */
 static struct iopt_domain *iopt_slice_next_member(struct iopt_slice *slice,
-						  unsigned long *index)
+						  struct iopt_domain *member)
 {
-	struct xarray *members = &slice->domains->members;
-	struct iopt_domain *member;
+	struct list_head *members = &slice->domains->members;
 
 	guard(rcu)();
 
-	member = xa_find(members, index, ULONG_MAX, XA_PRESENT);
-	while (member && !iopt_slice_in_domain(slice, member))
-		member = xa_find_after(members, index, ULONG_MAX, XA_PRESENT);
-	return member;
+	if (!member)
+		member = list_entry(members, struct iopt_domain, item);
+	list_for_each_entry_continue_rcu(member, members, item) {
+		if (iopt_slice_in_domain(slice, member))
+			return member;
+	}
+	return NULL;
 }
 
-#define iopt_slice_for_each_member(slice, index, member)                    \
-	for ((index) = 0;                                                   \
-	     ((member) = iopt_slice_next_member((slice), &(index))) != NULL; \
-	     (index)++)
+#define iopt_slice_for_each_member(slice, member)                         \
+	for ((member) = NULL;                                             \
+	     ((member) = iopt_slice_next_member((slice), (member))) != NULL;)
 
 static bool iopt_slice_wanted(struct iopt_slice *slice)
 {
-	unsigned long index = 0;
-
-	return iopt_slice_next_member(slice, &index);
+	return iopt_slice_next_member(slice, NULL);
 }
 
 /*
@@ -73,9 +74,8 @@ static int iopt_slice_quarantine(struct iopt_slice *slice)
 static void iopt_slice_cover(struct iopt_slice *slice)
 {
 	struct iopt_pages *pages = slice->pages;
-	unsigned long index = 0;
 
-	slice->storage = iopt_slice_next_member(slice, &index);
+	slice->storage = iopt_slice_next_member(slice, NULL);
 	spin_lock(&pages->lock);
 	interval_tree_insert(&slice->span, &pages->slices);
 	spin_unlock(&pages->lock);
@@ -221,11 +221,10 @@ static int iopt_fill_map(struct iopt_fill *fill)
 	struct iopt_slice *slice = fill->slice;
 	struct iopt_domain *member, *failed;
 	struct domain_io_span span;
-	unsigned long index;
 	int rc = 0;
 
 	span = iopt_slice_span(slice, fill->first_page, fill->pin.batch.npfns);
-	iopt_slice_for_each_member(slice, index, failed) {
+	iopt_slice_for_each_member(slice, failed) {
 		rc = domain_io_map(failed->domain, &span, &fill->pin.batch,
 				   slice->iommu_prot);
 		if (rc)
@@ -234,7 +233,7 @@ static int iopt_fill_map(struct iopt_fill *fill)
 	if (!rc)
 		return 0;
 
-	iopt_slice_for_each_member(slice, index, member) {
+	iopt_slice_for_each_member(slice, member) {
 		if (member == failed)
 			break;
 		if (domain_io_unmap(member->domain, span.first_iova,
@@ -358,10 +357,9 @@ static int iopt_unfill_unmap(struct iopt_slice *slice,
 			     const struct domain_io_span *span)
 {
 	struct iopt_domain *member;
-	unsigned long index;
 	int rc = 0;
 
-	iopt_slice_for_each_member(slice, index, member)
+	iopt_slice_for_each_member(slice, member)
 		rc = domain_io_unmap(member->domain, span->first_iova,
 				     span->length) ?: rc;
 	return rc;
@@ -561,9 +559,8 @@ static struct iopt_domain *iopt_slice_other(struct iopt_slice *slice,
 					    const struct iopt_domain *member)
 {
 	struct iopt_domain *other;
-	unsigned long index;
 
-	iopt_slice_for_each_member(slice, index, other) {
+	iopt_slice_for_each_member(slice, other) {
 		if (other != member)
 			return other;
 	}

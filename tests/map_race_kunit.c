@@ -270,7 +270,7 @@ static void race_end(struct race *race)
 
 	for (i = 0; i < RACE_MAPS; i++) {
 		KUNIT_EXPECT_TRUE(race->f->test,
-				  xa_empty(&race->iopts[i].domains.members));
+				  list_empty(&race->iopts[i].domains.members));
 		iopt_destroy(&race->iopts[i]);
 	}
 	map_fixture_end(race->f);
