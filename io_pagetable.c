@@ -29,6 +29,7 @@ void iopt_init(struct io_pagetable *iopt)
 	iopt->reserved = RB_ROOT_CACHED;
 	iopt->allowed = RB_ROOT_CACHED;
 	INIT_LIST_HEAD(&iopt->domains.members);
+	iopt_owner_cache_init(&iopt->owners);
 	iommufd_turn_init(&iopt->change_turn);
 	iopt->iova_alignment = 1;
 }
@@ -76,7 +77,7 @@ void iopt_area_put(struct iopt_area *area)
  */
 void iopt_set_state(struct iopt_area *area, enum iopt_area_state state)
 {
-	struct io_pagetable *iopt = area->iopt;
+	struct io_pagetable *iopt = iopt_area_map(area);
 
 	lockdep_assert_held_write(&iopt->iova_rwsem);
 
@@ -93,7 +94,7 @@ void iopt_set_state(struct iopt_area *area, enum iopt_area_state state)
 
 static void iopt_erase_area(struct iopt_area *area)
 {
-	struct io_pagetable *iopt = area->iopt;
+	struct io_pagetable *iopt = iopt_area_map(area);
 
 	lockdep_assert_held_write(&iopt->iova_rwsem);
 
@@ -122,7 +123,7 @@ void iopt_wake(struct io_pagetable *iopt)
  */
 void iopt_area_quarantine(struct iopt_area *area)
 {
-	struct io_pagetable *iopt = area->iopt;
+	struct io_pagetable *iopt = iopt_area_map(area);
 
 	scoped_guard(rwsem_write, &iopt->iova_rwsem) {
 		if (area->state == IOPT_AREA_LIVE)
@@ -141,7 +142,7 @@ void iopt_area_quarantine(struct iopt_area *area)
  */
 int iopt_retire_area(struct iopt_area *area)
 {
-	struct io_pagetable *iopt = area->iopt;
+	struct io_pagetable *iopt = iopt_area_map(area);
 	int rc;
 
 	rc = iopt_slice_unfill(&area->slice);
@@ -342,5 +343,6 @@ void iopt_destroy(struct io_pagetable *iopt)
 			kmemleak_not_leak(area);
 		iova_map_erase(&iopt->areas, &area->slice.iova);
 	}
+	iopt_owner_cache_clear(&iopt->owners);
 	iopt_reserve_destroy(iopt);
 }

@@ -37,6 +37,7 @@ struct iopt_area;
  * @reserved: ranges that must stay unmapped, struct iopt_reserved
  * @allowed: ranges user space wants to stay mappable, struct iopt_allowed
  * @domains: the domains that mirror the areas
+ * @owners: who mapped last
  * @change_turn: changes of @domains happen one at a time
  * @iova_alignment: bytes; start and end of every area are multiples of it
  * @nr_settled: counts areas that became LIVE or QUARANTINED or left; written
@@ -51,6 +52,7 @@ struct io_pagetable {
 	struct rb_root_cached reserved;
 	struct rb_root_cached allowed;
 	struct iopt_domains domains;
+	struct iopt_owner_cache owners;
 	struct iommufd_turn change_turn;
 	unsigned long iova_alignment;
 	unsigned int nr_settled;

@@ -38,22 +38,26 @@ enum iopt_area_state {
 /**
  * struct iopt_area - an IOVA range mapped to a slice of pages
  * @slice: what it shows; slice.iova is its place in io_pagetable.areas
- * @iopt: the map it is in
  * @kref: one for being in the map, one for each fill under way
- * @state: guarded by io_pagetable.iova_rwsem
- * @within_pages: part of the allocation of its pages
+ * @state: enum iopt_area_state; guarded by io_pagetable.iova_rwsem
+ * @within_pages: part of the allocation of its pages; constant
  */
 struct iopt_area {
 	struct iopt_slice slice;
-	struct io_pagetable *iopt;
 	struct kref kref;
-	enum iopt_area_state state;
+	u8 state;
 	bool within_pages;
 };
 
 static inline struct iopt_area *iopt_area_of(struct iova_node *node)
 {
 	return container_of(node, struct iopt_area, slice.iova);
+}
+
+/* The map that an area is in. */
+static inline struct io_pagetable *iopt_area_map(const struct iopt_area *area)
+{
+	return container_of(area->slice.domains, struct io_pagetable, domains);
 }
 
 /* The lowest area that ends at or above an IOVA, or NULL. */

@@ -26,7 +26,11 @@ struct iopt_mapping {
 	struct iopt_area area;
 };
 
-/* The next size of kmalloc() would waste two fifths of it. */
+/* So that 17 fit into a page, together with what the memory cgroup adds. */
+static_assert(sizeof(struct iopt_mapping) <= 240 || !IS_ENABLED(CONFIG_64BIT) ||
+	      IS_ENABLED(CONFIG_IOMMUFD_DEBUG) ||
+	      sizeof(spinlock_t) > sizeof(u32));
+
 static struct kmem_cache *iopt_mapping_cache;
 
 /**
@@ -79,15 +83,21 @@ static void iopt_area_init(struct iopt_area *area, struct iopt_pages *pages,
 	slice->iova.last_iova = length - 1;
 }
 
-static struct iopt_area *iopt_area_alloc(const struct iopt_map_request *request)
+static struct iopt_area *iopt_area_alloc(struct io_pagetable *iopt,
+					 const struct iopt_map_request *request)
 {
 	struct iopt_mapping *mapping;
 
 	mapping = kmem_cache_zalloc(iopt_mapping_cache, GFP_KERNEL_ACCOUNT);
 	if (!mapping)
 		return NULL;
-	mapping->pages.account_mode = request->account_mode;
-	iopt_pages_init_user(&mapping->pages, request->uptr, request->length,
+	mapping->pages.owner = iopt_owner_get(&iopt->owners,
+					      request->account_mode);
+	if (!mapping->pages.owner) {
+		kmem_cache_free(iopt_mapping_cache, mapping);
+		return NULL;
+	}
+	iopt_pages_init_user(&mapping->pages, request->uptr,
 			     request->iommu_prot & IOMMU_WRITE);
 	iopt_area_init(&mapping->area, &mapping->pages,
 		       offset_in_page(request->uptr), request->length);
@@ -183,7 +193,6 @@ static void iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
 	slice->domains = &iopt->domains;
 	slice->seq = iopt->domains.seq;
 	slice->filler = iopt_is_wanted(iopt);
-	area->iopt = iopt;
 	WARN_ON(iova_map_insert(&iopt->areas, &slice->iova));
 	iopt->nr_areas++;
 }
@@ -285,7 +294,7 @@ int iopt_map_begin(struct io_pagetable *iopt, struct iopt_map_request *request,
 	if (check_add_overflow(request->uptr, request->length, &end_uptr))
 		return -EOVERFLOW;
 
-	area = iopt_area_alloc(request);
+	area = iopt_area_alloc(iopt, request);
 	if (!area)
 		return -ENOMEM;
 	new.areas = &area;

@@ -39,7 +39,7 @@ static void iopt_pages_release(struct kref *kref)
 
 	WARN_ON(!RB_EMPTY_ROOT(&pages->slices.rb_root));
 	WARN_ON(!RB_EMPTY_ROOT(&pages->records.rb_root));
-	WARN_ON(!list_empty(&pages->busy));
+	WARN_ON(!hlist_empty(&pages->busy));
 	pages->ops->release(pages);
 	kfree(pages);
 }
@@ -63,7 +63,7 @@ static bool iopt_pages_range_busy(struct iopt_pages *pages,
 
 	lockdep_assert_held(&pages->lock);
 
-	list_for_each_entry(other, &pages->busy, item) {
+	hlist_for_each_entry(other, &pages->busy, item) {
 		if (other->first_index <= slice->span.last &&
 		    other->last_index >= slice->span.start)
 			return true;
@@ -82,7 +82,7 @@ static bool iopt_pages_take_range(struct iopt_pages *pages,
 	if (taken) {
 		busy->first_index = slice->span.start;
 		busy->last_index = slice->span.last;
-		list_add(&busy->item, &pages->busy);
+		hlist_add_head(&busy->item, &pages->busy);
 	}
 	spin_unlock(&pages->lock);
 	return taken;
@@ -166,7 +166,7 @@ void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy)
 {
 	lock_map_release(&iopt_section_map);
 	spin_lock(&pages->lock);
-	list_del(&busy->item);
+	hlist_del(&busy->item);
 	spin_unlock(&pages->lock);
 	/* The unlock orders the removal before the look for waiters. */
 	smp_mb();

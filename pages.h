@@ -57,6 +57,34 @@ enum iopt_account_mode {
 };
 
 /**
+ * struct iopt_owner - whose memory it is, and who pays for it
+ * @refs: one for each iopt_pages, one for the cache
+ * @account_mode: who is charged
+ * @mm: mm whose memory it is (mmgrab)
+ * @task: thread-group leader of the mapper, for its RLIMIT_MEMLOCK
+ * @user: user of the mapper
+ *
+ * Never changes: what one process maps has it in common.
+ */
+struct iopt_owner {
+	refcount_t refs;
+	enum iopt_account_mode account_mode;
+	struct mm_struct *mm;
+	struct task_struct *task;
+	struct user_struct *user;
+};
+
+/**
+ * struct iopt_owner_cache - the owner that was needed last
+ * @lock: guards @owner; leaf, held for a few instructions
+ * @owner: the owner, or NULL
+ */
+struct iopt_owner_cache {
+	spinlock_t lock; /* leaf: owner */
+	struct iopt_owner *owner;
+};
+
+/**
  * struct pfn_source_ops - where the pages of an iopt_pages come from
  * @pin: pin pages from an index on and add them to the batch of the iopt_pin;
  *	may sleep as long as user space likes. Return: pages added, more than 0,
@@ -80,37 +108,31 @@ struct pfn_source_ops {
  * struct iopt_pages - a range of user memory shared by slices
  * @kref: one for each slice and each short-term user
  * @lock: guards @busy, @slices, @records and @npinned; leaf, held for a few instructions
- * @account_mode: who is charged, enum iopt_account_mode
- * @writable: devices may write; pinned with FOLL_WRITE
- * @record_seq: of the next record
- * @npages: pages from the page that holds @uptr to the last one
- * @npinned: pages pinned now; each of them is charged (I7)
  * @uptr: address of the first byte, not aligned
  * @busy: index ranges somebody is in a section of, struct iopt_busy
  * @slices: coverage: the slices pinned pages show through, by index
  * @records: PFNs by index, struct pfn_record; what is not in one is scattered
  *	and read back from a domain
  * @ops: where the pages come from
- * @source_mm: mm whose memory this is (mmgrab)
- * @source_task: thread-group leader of the mapper, for its RLIMIT_MEMLOCK
- * @source_user: user of the mapper
+ * @owner: whose they are, and who is charged
+ * @npinned: pages pinned now; each of them is charged (I7). For tests
+ * @writable: devices may write; pinned with FOLL_WRITE
+ *
+ * There is one for each mapping: every byte counts.
  */
 struct iopt_pages {
 	struct kref kref;
-	spinlock_t lock; /* leaf: busy, slices, records */
-	u8 account_mode;
-	bool writable;
-	u64 record_seq;
-	unsigned long npages;
-	unsigned long npinned;
+	spinlock_t lock; /* leaf: busy, slices, records, npinned */
 	unsigned long uptr;
-	struct list_head busy;
+	struct hlist_head busy;
 	struct rb_root_cached slices;
 	struct rb_root_cached records;
 	const struct pfn_source_ops *ops;
-	struct mm_struct *source_mm;
-	struct task_struct *source_task;
-	struct user_struct *source_user;
+	struct iopt_owner *owner;
+#if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)
+	unsigned long npinned;
+#endif
+	bool writable;
 };
 
 #define IOPT_PIN_INLINE_PAGES 16
@@ -138,7 +160,7 @@ struct iopt_pin {
  * Lives on the holder's stack.
  */
 struct iopt_busy {
-	struct list_head item;
+	struct hlist_node item;
 	unsigned long first_index;
 	unsigned long last_index;
 };
@@ -252,7 +274,7 @@ void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy);
 /* pages_pin.c */
 extern unsigned int iopt_temp_bytes_limit;
 void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
-			  unsigned long length, bool writable);
+			  bool writable);
 void iopt_pin_init(struct iopt_pin *pin, unsigned long npages);
 void iopt_pin_destroy(struct iopt_pin *pin);
 long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
@@ -261,6 +283,11 @@ void iopt_pages_unpin_front(struct iopt_pages *pages, struct pfn_batch *batch,
 			    unsigned long npages);
 
 /* pages_account.c */
+struct iopt_owner *iopt_owner_get(struct iopt_owner_cache *cache,
+				  enum iopt_account_mode account_mode);
+void iopt_owner_put(struct iopt_owner *owner);
+void iopt_owner_cache_init(struct iopt_owner_cache *cache);
+void iopt_owner_cache_clear(struct iopt_owner_cache *cache);
 int iopt_pages_charge(struct iopt_pages *pages, unsigned long npages);
 void iopt_pages_uncharge(struct iopt_pages *pages, unsigned long npages);
 

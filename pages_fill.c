@@ -93,12 +93,18 @@ static void iopt_slice_uncover(struct iopt_slice *slice)
 	iopt_pages_drop_records(pages, slice->span.start, slice->span.last);
 }
 
+#if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)
 static void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
 {
 	spin_lock(&pages->lock);
 	pages->npinned += npages;
 	spin_unlock(&pages->lock);
 }
+#else
+static void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
+{
+}
+#endif
 
 /**
  * struct iopt_fill - a fill in progress

@@ -9,8 +9,6 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/sched/task.h>
-#include <linux/sched/user.h>
 #include <linux/slab.h>
 
 #include "pages.h"
@@ -145,7 +143,7 @@ static long iopt_pin_remote(struct iopt_pages *pages, unsigned long address,
 			    unsigned long npages, struct iopt_pin *pin,
 			    unsigned int gup_flags)
 {
-	struct mm_struct *mm = pages->source_mm;
+	struct mm_struct *mm = pages->owner->mm;
 	int locked = 1;
 	long pinned;
 
@@ -182,7 +180,7 @@ static long iopt_user_pin(struct iopt_pages *pages, struct iopt_pin *pin,
 	if (pages->writable)
 		gup_flags |= FOLL_WRITE;
 
-	if (current->mm == pages->source_mm)
+	if (current->mm == pages->owner->mm)
 		pinned = pin_user_pages_fast(address, max_pages, gup_flags,
 					     pin->upages);
 	else
@@ -207,9 +205,7 @@ static void iopt_user_unpin(struct iopt_pages *pages, unsigned long pfn,
 
 static void iopt_user_release(struct iopt_pages *pages)
 {
-	mmdrop(pages->source_mm);
-	put_task_struct(pages->source_task);
-	free_uid(pages->source_user);
+	iopt_owner_put(pages->owner);
 }
 
 static const struct pfn_source_ops iopt_user_ops = {
@@ -221,31 +217,22 @@ static const struct pfn_source_ops iopt_user_ops = {
 };
 
 /**
- * iopt_pages_init_user() - show memory of the current process
- * @pages: zeroed, but for its account_mode
+ * iopt_pages_init_user() - show memory of a process
+ * @pages: zeroed, but for its owner
  * @uptr: user address of the first byte
- * @length: bytes; @uptr + @length does not wrap
  * @writable: devices may write to it
  *
- * The mm is only remembered: no user is added, so that the process's exit is
- * not held up by what it mapped.
- *
- * Context: process with an mm.
+ * Context: any.
  */
 void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
-			  unsigned long length, bool writable)
+			  bool writable)
 {
 	kref_init(&pages->kref);
 	spin_lock_init(&pages->lock);
-	INIT_LIST_HEAD(&pages->busy);
+	INIT_HLIST_HEAD(&pages->busy);
 	pages->slices = RB_ROOT_CACHED;
 	pages->records = RB_ROOT_CACHED;
 	pages->ops = &iopt_user_ops;
 	pages->uptr = uptr;
-	pages->npages = ((uptr & ~PAGE_MASK) + (length - 1)) / PAGE_SIZE + 1;
 	pages->writable = writable;
-	pages->source_mm = current->mm;
-	mmgrab(pages->source_mm);
-	pages->source_task = get_task_struct(current->group_leader);
-	pages->source_user = get_uid(current_user());
 }

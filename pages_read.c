@@ -8,6 +8,7 @@
  * are pinned, which keeps the records it meets: one is freed only when nothing
  * it covers is pinned.
  */
+#include <linux/atomic.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
 
@@ -19,6 +20,9 @@ static bool iopt_extents = true;
 module_param_named(extents, iopt_extents, bool, 0644);
 MODULE_PARM_DESC(extents,
 		 "Remember runs of PFNs rather than ask page tables for them (for debugging)");
+
+/* Of the last record, of any pages: what does not cost each of them a number. */
+static atomic64_t iopt_record_seq;
 
 /**
  * iopt_slice_span() - where a page range of a slice shows
@@ -139,7 +143,7 @@ void iopt_pages_insert_record(struct iopt_pages *pages,
 	if (!record)
 		return;
 	spin_lock(&pages->lock);
-	record->seq = pages->record_seq++;
+	record->seq = atomic64_inc_return(&iopt_record_seq);
 	interval_tree_insert(&record->span, &pages->records);
 	spin_unlock(&pages->lock);
 }
