@@ -179,13 +179,34 @@ static int iommufd_check_fields(const struct iommufd_ioctl *ioctl,
 	return 0;
 }
 
+static size_t iommufd_reply_bytes(const struct iommufd_call *call)
+{
+	return min_t(u32, call->user_size, call->ioctl->size);
+}
+
 static int iommufd_write_reply(const struct iommufd_call *call, const void *cmd)
 {
-	size_t bytes = min_t(u32, call->user_size, call->ioctl->size);
+	if (!call->ioctl->has_reply)
+		return 0;
+	if (copy_to_user(call->user_struct, cmd, iommufd_reply_bytes(call)))
+		return -EFAULT;
+	return 0;
+}
+
+/*
+ * Can an answer be written? The structure lies in two pages at most: its first
+ * and last byte, which are written as they were read, tell.
+ */
+static int iommufd_probe_reply(const struct iommufd_call *call, const u8 *cmd)
+{
+	u8 __user *reply = call->user_struct;
+	size_t last = iommufd_reply_bytes(call) - 1;
 
 	if (!call->ioctl->has_reply)
 		return 0;
-	return copy_to_user(call->user_struct, cmd, bytes) ? -EFAULT : 0;
+	if (put_user(cmd[0], reply) || put_user(cmd[last], reply + last))
+		return -EFAULT;
+	return 0;
 }
 
 /* What the handler began comes to be if the user knows of it, or never was. */
@@ -264,7 +285,7 @@ static int iommufd_do_ioctl(struct iommufd_ctx *ictx,
 	 * Find out now, when there is nothing to undo yet, that the answer cannot
 	 * be written. It may still turn out later.
 	 */
-	rc = iommufd_write_reply(call, cmd);
+	rc = iommufd_probe_reply(call, cmd);
 	if (rc)
 		return rc;
 
