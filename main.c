@@ -36,7 +36,7 @@
 /* Room for the largest structure, aligned for its largest member. */
 #define IOMMUFD_MAX_CMD_BYTES 72
 
-/* Bytes of a structure that have to be zero; none if @bytes is 0. */
+/* Bytes of a structure that have to be zero; none, here and after, if @bytes is 0. */
 struct iommufd_reserved {
 	u8 offset;
 	u8 bytes;
@@ -173,6 +173,8 @@ static int iommufd_check_fields(const struct iommufd_ioctl *ioctl,
 	for (size_t i = 0; i < ARRAY_SIZE(ioctl->reserved); i++) {
 		const struct iommufd_reserved *reserved = &ioctl->reserved[i];
 
+		if (!reserved->bytes)
+			break;
 		if (memchr_inv(cmd + reserved->offset, 0, reserved->bytes))
 			return -EOPNOTSUPP;
 	}
@@ -243,7 +245,7 @@ static int iommufd_ucmd_finish(struct iommufd_ucmd *ucmd,
 
 /*
  * As copy_struct_from_user(), for sizes that can be gigabytes: what we do not know
- * has to be zero, and is looked at in pieces.
+ * has to be zero, and is looked at in pieces. @cmd is zeroed.
  */
 static int iommufd_read_struct(const struct iommufd_call *call, void *cmd)
 {
@@ -262,7 +264,6 @@ static int iommufd_read_struct(const struct iommufd_call *call, void *cmd)
 		cond_resched();
 	}
 
-	memset(cmd, 0, size);
 	if (copy_from_user(cmd, call->user_struct, min(call->user_size, size)))
 		return -EFAULT;
 	return 0;
@@ -271,7 +272,7 @@ static int iommufd_read_struct(const struct iommufd_call *call, void *cmd)
 static int iommufd_do_ioctl(struct iommufd_ctx *ictx,
 			    const struct iommufd_call *call)
 {
-	u8 cmd[IOMMUFD_MAX_CMD_BYTES] __aligned(8);
+	u8 cmd[IOMMUFD_MAX_CMD_BYTES] __aligned(8) = {};
 	struct iommufd_ucmd ucmd = { .ictx = ictx, .cmd = cmd };
 	int rc;
 
