@@ -111,8 +111,10 @@ static void iopt_erase_area(struct iopt_area *area)
  */
 void iopt_wake(struct io_pagetable *iopt)
 {
-	smp_mb(); /* nr_settled before the look for waiters */
-	wake_up_var(&iopt->nr_settled);
+	/* nr_settled before the look for waiters, as they count themselves first */
+	smp_mb();
+	if (atomic_read(&iopt->nr_waiting))
+		wake_up_var(&iopt->nr_settled);
 }
 
 /**
@@ -166,6 +168,7 @@ int iopt_retire_area(struct iopt_area *area)
  * @next_iova: where to look for the next area
  * @unmapped_bytes: bytes of the areas that are gone
  * @nr_settled: io_pagetable.nr_settled when somebody's area was in the way
+ * @is_erased: the area claimed last has left the map already
  * @all: wait for areas that are still being mapped, too
  * @met_quarantine: there is an area in the range that no unmap can remove
  */
@@ -176,12 +179,27 @@ struct iopt_unmap_walk {
 	unsigned long next_iova;
 	unsigned long unmapped_bytes;
 	unsigned int nr_settled;
+	bool is_erased;
 	bool all;
 	bool met_quarantine;
 };
 
 /*
- * Claim the next area of the walk. An area that was mapped behind the walk's
+ * Does no domain show anything of a LIVE area, and is nobody about to change
+ * that? Who is keeps its memory, and has begun to under the lock.
+ */
+static bool iopt_area_is_bare(struct iopt_area *area)
+{
+	lockdep_assert_held_write(&iopt_area_map(area)->iova_rwsem);
+
+	if (kref_read(&area->kref) != 1)
+		return false;
+	smp_acquire__after_ctrl_dep(); /* what they did before they let go */
+	return !area->slice.filled_pages && !area->slice.quarantined;
+}
+
+/*
+ * Claim the next area of the walk. A bare one leaves the map at once. An area that was mapped behind the walk's
  * back and reaches across its position is in the range like any other.
  *
  * Return: 0 with the area or NULL at the end; -EAGAIN if the caller has to wait
@@ -214,17 +232,32 @@ static int iopt_claim_next(struct iopt_unmap_walk *walk,
 		return -EAGAIN;
 	}
 	iopt_set_state(area, IOPT_AREA_UNMAPPING);
+	walk->is_erased = iopt_area_is_bare(area);
+	if (walk->is_erased)
+		iopt_erase_area(area);
 	*out_area = area;
 	return 0;
 }
 
 static int iopt_wait_settled(struct iopt_unmap_walk *walk)
 {
-	unsigned int *nr_settled = &walk->iopt->nr_settled;
+	struct io_pagetable *iopt = walk->iopt;
+	int rc;
 
-	if (wait_var_event_killable(nr_settled, READ_ONCE(*nr_settled) !=
-							walk->nr_settled))
-		return -EINTR;
+	atomic_inc(&iopt->nr_waiting);
+	rc = wait_var_event_killable(&iopt->nr_settled,
+				     READ_ONCE(iopt->nr_settled) !=
+				     walk->nr_settled);
+	atomic_dec(&iopt->nr_waiting);
+	return rc ? -EINTR : 0;
+}
+
+static int iopt_finish_claimed(struct iopt_unmap_walk *walk,
+			       struct iopt_area *area)
+{
+	if (!walk->is_erased)
+		return iopt_retire_area(area);
+	iopt_area_put(area);
 	return 0;
 }
 
@@ -250,7 +283,7 @@ static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
 
 		bytes = iopt_area_bytes(area);
 		walk->next_iova = area->slice.iova.last_iova;
-		if (iopt_retire_area(area))
+		if (iopt_finish_claimed(walk, area))
 			walk->met_quarantine = true;
 		else
 			walk->unmapped_bytes += bytes;

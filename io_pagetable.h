@@ -17,6 +17,7 @@
 #ifndef __IOMMUFD_IO_PAGETABLE_H
 #define __IOMMUFD_IO_PAGETABLE_H
 
+#include <linux/atomic.h>
 #include <linux/rwsem.h>
 #include <linux/types.h>
 
@@ -42,6 +43,7 @@ struct iopt_area;
  * @iova_alignment: bytes; start and end of every area are multiples of it
  * @nr_settled: counts areas that became LIVE or QUARANTINED or left; written
  *	under @iova_rwsem, waiting for an area to settle is waiting on it
+ * @nr_waiting: so many wait for that
  * @nr_areas: areas in @areas, for fdinfo
  * @mapped_bytes: bytes in LIVE areas, for fdinfo
  * @nr_quarantined: areas in quarantine, for fdinfo
@@ -56,6 +58,7 @@ struct io_pagetable {
 	struct iommufd_turn change_turn;
 	unsigned long iova_alignment;
 	unsigned int nr_settled;
+	atomic_t nr_waiting;
 	unsigned long nr_areas;
 	unsigned long mapped_bytes;
 	unsigned long nr_quarantined;

@@ -12,6 +12,8 @@
  *	                                 v
  *	                            QUARANTINED, until the map is destroyed
  *
+ * An area that no domain shows goes from LIVE to (none) in one step.
+ *
  * Whoever moves an area to MAPPING or UNMAPPING is the one that moves it on.
  */
 #ifndef __IOMMUFD_IOPT_AREA_H
