@@ -167,17 +167,19 @@ void iommufd_object_abort(struct iommufd_object *object)
 struct iommufd_object *iommufd_object_get(struct iommufd_ctx *ictx, u32 id,
 					  enum iommufd_kind kind)
 {
+	XA_STATE(xas, &ictx->objects, id);
 	struct iommufd_object *object;
 
 	if (iommufd_should_fail())
 		return ERR_PTR(-ENOENT);
 
-	xa_lock(&ictx->objects);
-	object = xa_load(&ictx->objects, id);
-	if (!object || (kind && object->ops->kind != kind) ||
+	xas_lock(&xas);
+	/* xa_load() would begin an RCU section, of no use under the lock. */
+	object = xas_load(&xas);
+	if (!object || xa_is_zero(object) || (kind && object->ops->kind != kind) ||
 	    !refcount_inc_not_zero(&object->calls))
 		object = ERR_PTR(-ENOENT);
-	xa_unlock(&ictx->objects);
+	xas_unlock(&xas);
 	return object;
 }
 
