@@ -41,12 +41,22 @@ struct domain_io_call {
 	unsigned long done;
 };
 
+/* Scattered memory comes in single pages: for them there is nothing to choose. */
+static bool domain_io_is_page(const struct iommu_domain *domain,
+			      const struct domain_io_step *step,
+			      unsigned long length)
+{
+	return length == PAGE_SIZE && (domain->pgsize_bitmap & PAGE_SIZE) &&
+	       IS_ALIGNED(step->iova | step->phys, PAGE_SIZE);
+}
+
 /*
  * The largest page that both addresses are aligned to and that fits, and as
  * many of them as can be had before a still larger page becomes possible.
  */
-static void domain_io_choose(const struct iommu_domain *domain,
-			     struct domain_io_step *step, unsigned long length)
+static void domain_io_choose_large(const struct iommu_domain *domain,
+				   struct domain_io_step *step,
+				   unsigned long length)
 {
 	unsigned long misaligned = step->iova | step->phys;
 	unsigned long fits = domain->pgsize_bitmap & GENMASK(__fls(length), 0);
@@ -106,6 +116,19 @@ static void domain_io_choose_small(const struct iommu_domain *domain,
 	step->pgcount = PAGE_SIZE / step->pgsize;
 }
 
+static void domain_io_choose(const struct domain_io_call *call,
+			     struct domain_io_step *step, unsigned long length)
+{
+	if (domain_io_is_page(call->domain, step, length)) {
+		step->pgsize = PAGE_SIZE;
+		step->pgcount = 1;
+	} else if (call->small_pages) {
+		domain_io_choose_small(call->domain, step);
+	} else {
+		domain_io_choose_large(call->domain, step, length);
+	}
+}
+
 /*
  * Map one physically contiguous range. On error, nothing is mapped behind what
  * the call counts as done.
@@ -119,10 +142,7 @@ static int domain_io_map_run(struct domain_io_call *call,
 		size_t mapped = 0;
 		int rc;
 
-		if (call->small_pages)
-			domain_io_choose_small(domain, step);
-		else
-			domain_io_choose(domain, step, length);
+		domain_io_choose(call, step, length);
 		rc = domain->ops->map_pages(domain, step->iova, step->phys,
 					    step->pgsize, step->pgcount,
 					    call->iommu_prot, GFP_KERNEL_ACCOUNT,
@@ -241,7 +261,8 @@ unsigned long domain_io_read(struct iommu_domain *domain,
 
 	/* A difference, not a sum: the span may end with the address space. */
 	do {
-		phys_addr_t phys = iommu_iova_to_phys(domain, iova);
+		/* What iommu_iova_to_phys() does, for each of many pages. */
+		phys_addr_t phys = domain->ops->iova_to_phys(domain, iova);
 
 		if (!phys || !pfn_batch_add(batch, PHYS_PFN(phys), 1))
 			break;
