@@ -403,6 +403,47 @@ static unsigned long iopt_unfill_unpin(struct iopt_slice *slice,
 	return unpinned;
 }
 
+static bool iopt_unfill_is_covered(struct iopt_slice *slice,
+				   unsigned long first_page,
+				   unsigned long npages)
+{
+	unsigned long first_index = slice->span.start + first_page;
+	unsigned long last_index = first_index + npages - 1;
+
+	return iopt_pages_cover(slice, IOPT_COVER_TO_KEEP, first_index,
+				&last_index) &&
+	       last_index == first_index + npages - 1;
+}
+
+/*
+ * Take the next pages out of every member and unpin them.
+ *
+ * Return: so many; 0 when a driver failed.
+ */
+static unsigned long iopt_unfill_next(struct iopt_slice *slice,
+				      unsigned long first_page,
+				      struct pfn_batch *batch,
+				      unsigned long *unpinned)
+{
+	unsigned long npages = slice->filled_pages - first_page;
+	struct domain_io_span span;
+	bool is_covered;
+
+	npages = iopt_slice_bound(slice, first_page, npages);
+	is_covered = iopt_unfill_is_covered(slice, first_page, npages);
+	/* What is not going to be unpinned need not be known. */
+	if (!is_covered)
+		npages = iopt_slice_read(slice, first_page, npages, batch);
+	if (!npages)
+		return 0;
+	span = iopt_slice_span(slice, first_page, npages);
+	if (iopt_unfill_unmap(slice, &span))
+		return 0;
+	if (!is_covered)
+		*unpinned += iopt_unfill_unpin(slice, first_page, batch);
+	return npages;
+}
+
 /*
  * Take all filled pages out of every member and unpin them. @unpinned counts
  * what the caller has to uncharge, also on error.
@@ -418,17 +459,13 @@ static int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
 			  READ_ONCE(iopt_temp_bytes_limit));
 
 	while (first_page != slice->filled_pages) {
-		unsigned long npages = slice->filled_pages - first_page;
-		struct domain_io_span span;
+		unsigned long npages = iopt_unfill_next(slice, first_page,
+							&batch, unpinned);
 
-		npages = iopt_slice_bound(slice, first_page, npages);
-		npages = iopt_slice_read(slice, first_page, npages, &batch);
-		span = iopt_slice_span(slice, first_page, npages);
-		if (!npages || iopt_unfill_unmap(slice, &span)) {
+		if (!npages) {
 			rc = iopt_slice_quarantine(slice);
 			break;
 		}
-		*unpinned += iopt_unfill_unpin(slice, first_page, &batch);
 		first_page += npages;
 		cond_resched();
 	}
