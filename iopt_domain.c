@@ -154,7 +154,6 @@ static struct iopt_area *iopt_change_next(struct iopt_change *change,
 	struct io_pagetable *iopt = change->iopt;
 
 	for (;;) {
-		struct iopt_slice blocking;
 		struct iopt_pages *pages;
 		struct iopt_area *area;
 
@@ -165,14 +164,14 @@ static struct iopt_area *iopt_change_next(struct iopt_change *change,
 			if (!area)
 				return NULL;
 			pages = area->slice.pages;
-			if (iopt_pages_trylock_range(pages, busy, &area->slice)) {
+			*busy = iopt_slice_range(&area->slice);
+			if (iopt_pages_trylock_range(pages, busy)) {
 				iopt_area_get(area);
 				return area;
 			}
 			iopt_pages_get(pages);
-			blocking.span = area->slice.span;
 		}
-		iopt_pages_wait_range(pages, &blocking);
+		iopt_pages_wait_range(pages, busy);
 		iopt_pages_put(pages);
 	}
 }

@@ -40,6 +40,7 @@ static void iopt_pages_release(struct kref *kref)
 	WARN_ON(!RB_EMPTY_ROOT(&pages->slices.rb_root));
 	WARN_ON(!RB_EMPTY_ROOT(&pages->records.rb_root));
 	WARN_ON(!hlist_empty(&pages->busy));
+	iopt_held_free(pages->held);
 	pages->ops->release(pages);
 	kfree(pages);
 }
@@ -56,62 +57,73 @@ void iopt_pages_put(struct iopt_pages *pages)
 	kref_put(&pages->kref, iopt_pages_release);
 }
 
+/**
+ * iopt_pages_add_pinned() - count pages as pinned
+ * @pages: the pages
+ * @npages: how many more; less than 0: how many fewer
+ *
+ * Context: a section over them.
+ */
+#if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)
+void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
+{
+	spin_lock(&pages->lock);
+	pages->npinned += npages;
+	spin_unlock(&pages->lock);
+}
+#endif
+
 static bool iopt_pages_range_busy(struct iopt_pages *pages,
-				  const struct iopt_slice *slice)
+				  const struct iopt_busy *busy)
 {
 	struct iopt_busy *other;
 
 	lockdep_assert_held(&pages->lock);
 
 	hlist_for_each_entry(other, &pages->busy, item) {
-		if (other->first_index <= slice->span.last &&
-		    other->last_index >= slice->span.start)
+		if (other->first_index <= busy->last_index &&
+		    other->last_index >= busy->first_index)
 			return true;
 	}
 	return false;
 }
 
 static bool iopt_pages_take_range(struct iopt_pages *pages,
-				  struct iopt_busy *busy,
-				  const struct iopt_slice *slice)
+				  struct iopt_busy *busy)
 {
 	bool taken;
 
 	spin_lock(&pages->lock);
-	taken = !iopt_pages_range_busy(pages, slice);
-	if (taken) {
-		busy->first_index = slice->span.start;
-		busy->last_index = slice->span.last;
+	taken = !iopt_pages_range_busy(pages, busy);
+	if (taken)
 		hlist_add_head(&busy->item, &pages->busy);
-	}
 	spin_unlock(&pages->lock);
 	return taken;
 }
 
 static bool iopt_pages_range_idle(struct iopt_pages *pages,
-				  const struct iopt_slice *slice)
+				  const struct iopt_busy *busy)
 {
-	bool busy;
+	bool is_busy;
 
 	spin_lock(&pages->lock);
-	busy = iopt_pages_range_busy(pages, slice);
+	is_busy = iopt_pages_range_busy(pages, busy);
 	spin_unlock(&pages->lock);
-	return !busy;
+	return !is_busy;
 }
 
 /**
  * iopt_pages_trylock_range() - begin a section unless somebody is in the way
- * @pages: the slice's pages
- * @busy: the section, kept by the caller until iopt_pages_unlock_range()
- * @slice: whose index range
+ * @pages: the pages
+ * @busy: the section, its range set by the caller, who keeps it until
+ *	iopt_pages_unlock_range()
  *
  * Context: process; never sleeps, so the owner's locks may be held.
  * Return: true if the section has begun.
  */
-bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy,
-			      const struct iopt_slice *slice)
+bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy)
 {
-	if (!iopt_pages_take_range(pages, busy, slice))
+	if (!iopt_pages_take_range(pages, busy))
 		return false;
 	lock_map_acquire_try(&iopt_section_map);
 	return true;
@@ -119,30 +131,28 @@ bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy,
 
 /**
  * iopt_pages_lock_range() - begin a section, wait for others to end theirs
- * @pages: the slice's pages
- * @busy: the section, kept by the caller until iopt_pages_unlock_range()
- * @slice: whose index range
+ * @pages: the pages
+ * @busy: the section, its range set by the caller, who keeps it until
+ *	iopt_pages_unlock_range()
  *
  * The wait is as long as driver calls and flushes for the range, never as long
  * as a page fault: nobody pins inside a section.
  *
  * Context: process; sleeps, no lock held.
  */
-void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy,
-			   const struct iopt_slice *slice)
+void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy)
 {
 	might_sleep();
 	lock_map_acquire(&iopt_section_map);
-	if (likely(iopt_pages_take_range(pages, busy, slice)))
+	if (likely(iopt_pages_take_range(pages, busy)))
 		return;
-	wait_var_event(&pages->busy,
-		       iopt_pages_take_range(pages, busy, slice));
+	wait_var_event(&pages->busy, iopt_pages_take_range(pages, busy));
 }
 
 /**
- * iopt_pages_wait_range() - wait until nobody is in a section over a slice
- * @pages: the slice's pages, referenced by the caller
- * @slice: whose index range; may be a copy, only its span is looked at
+ * iopt_pages_wait_range() - wait until nobody is in a section over a range
+ * @pages: the pages, referenced by the caller
+ * @busy: the range
  *
  * For callers that found the range busy while they held a lock: they drop the
  * lock, wait here, and look everything up again.
@@ -150,9 +160,9 @@ void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy,
  * Context: process; sleeps, no lock held.
  */
 void iopt_pages_wait_range(struct iopt_pages *pages,
-			   const struct iopt_slice *slice)
+			   const struct iopt_busy *busy)
 {
-	wait_var_event(&pages->busy, iopt_pages_range_idle(pages, slice));
+	wait_var_event(&pages->busy, iopt_pages_range_idle(pages, busy));
 }
 
 /**

@@ -37,8 +37,10 @@
 #include "pfn_batch.h"
 
 struct iommu_domain;
+struct iopt_held;
 struct iopt_pages;
 struct iopt_pin;
+struct iopt_rw;
 struct page;
 struct pfn_record;
 struct task_struct;
@@ -92,6 +94,8 @@ struct iopt_owner_cache {
  * @unpin: give a run of pages back
  * @charge: charge pages to the owner's limit before they are pinned
  * @uncharge: take a charge back; cannot fail
+ * @copy: copy what a struct iopt_rw says without leaving a pin; may sleep as long
+ *	as user space likes
  * @release: drop what the source holds, when the last reference goes
  */
 struct pfn_source_ops {
@@ -101,18 +105,21 @@ struct pfn_source_ops {
 		      unsigned long npages);
 	int (*charge)(struct iopt_pages *pages, unsigned long npages);
 	void (*uncharge)(struct iopt_pages *pages, unsigned long npages);
+	int (*copy)(struct iopt_pages *pages, const struct iopt_rw *rw);
 	void (*release)(struct iopt_pages *pages);
 };
 
 /**
  * struct iopt_pages - a range of user memory shared by slices
  * @kref: one for each slice and each short-term user
- * @lock: guards @busy, @slices, @records and @npinned; leaf, held for a few instructions
+ * @lock: guards @busy, @slices, @records, @npinned and the making of @held; leaf,
+ *	held for a few instructions
  * @uptr: address of the first byte, not aligned
  * @busy: index ranges somebody is in a section of, struct iopt_busy
  * @slices: coverage: the slices pinned pages show through, by index
  * @records: PFNs by index, struct pfn_record; what is not in one is scattered
  *	and read back from a domain
+ * @held: the xarray tier: what accesses pin; NULL until the first one did
  * @ops: where the pages come from
  * @owner: whose they are, and who is charged
  * @npinned: pages pinned now; each of them is charged (I7). For tests
@@ -127,6 +134,7 @@ struct iopt_pages {
 	struct hlist_head busy;
 	struct rb_root_cached slices;
 	struct rb_root_cached records;
+	struct iopt_held *held;
 	const struct pfn_source_ops *ops;
 	struct iopt_owner *owner;
 #if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)
@@ -229,13 +237,102 @@ struct iopt_slice {
 };
 
 /**
- * enum iopt_cover_reason - why it matters whether another slice covers a page
- * @IOPT_COVER_TO_SHARE: to show the page it has pinned as well
- * @IOPT_COVER_TO_KEEP: not to unpin a page that it shows
+ * enum iopt_cover_reason - why it matters whether a page is covered
+ * @IOPT_COVER_TO_SHARE: to use the page that is pinned already
+ * @IOPT_COVER_TO_KEEP: not to unpin a page that somebody uses
  */
 enum iopt_cover_reason {
 	IOPT_COVER_TO_SHARE,
 	IOPT_COVER_TO_KEEP,
+};
+
+/**
+ * enum iopt_tier - who keeps a page pinned, and hence knows its PFN
+ * @IOPT_TIER_NONE: nobody
+ * @IOPT_TIER_SLICE: a slice: a record or a domain knows it
+ * @IOPT_TIER_HELD: an access: the xarray knows it
+ */
+enum iopt_tier {
+	IOPT_TIER_NONE,
+	IOPT_TIER_SLICE,
+	IOPT_TIER_HELD,
+};
+
+/**
+ * struct iopt_cover - a question who keeps pages pinned
+ * @self: a slice that does not count, or NULL
+ * @why: what for. A slice in quarantine may show a page and may not, so nothing
+ *	of it can be shared and nothing of it may be unpinned
+ * @first_index: index of the first page of interest
+ * @last_index: the last one, inclusive; lowered to the last one for which the
+ *	answer is the same
+ * @slice: set if the answer is %IOPT_TIER_SLICE
+ */
+struct iopt_cover {
+	const struct iopt_slice *self;
+	enum iopt_cover_reason why;
+	unsigned long first_index;
+	unsigned long last_index;
+	struct iopt_slice *slice;
+};
+
+/* Stretches of one tier that a batch can be put together from. */
+#define IOPT_GATHER_PARTS 16
+
+/**
+ * struct iopt_gather_part - consecutive pages of one tier
+ * @npages: how many
+ * @tier: where their PFNs come from; %IOPT_TIER_NONE: we have pinned them
+ */
+struct iopt_gather_part {
+	unsigned long npages;
+	enum iopt_tier tier;
+};
+
+/**
+ * struct iopt_gather - PFNs on their way to a slice or an access
+ * @pages: whose
+ * @self: the slice that wants them, NULL for an access
+ * @end_index: behind the last index that will be asked for
+ * @charged_pages: charged and not yet pinned for good
+ * @first_index: index of the first page gathered
+ * @npages: pages gathered
+ * @batch: their PFNs, once they are settled; NULL before
+ * @pin: those nobody had pinned before
+ * @mixed: place for a @batch that comes from several tiers
+ * @has_news: some pages of @batch are in no slice yet
+ * @nr_parts: entries in @parts
+ * @parts: where the pages come from, in the order of their indexes
+ */
+struct iopt_gather {
+	struct iopt_pages *pages;
+	const struct iopt_slice *self;
+	unsigned long end_index;
+	unsigned long charged_pages;
+	unsigned long first_index;
+	unsigned long npages;
+	struct pfn_batch *batch;
+	struct iopt_pin pin;
+	struct pfn_batch mixed;
+	bool has_news;
+	unsigned int nr_parts;
+	struct iopt_gather_part parts[IOPT_GATHER_PARTS];
+};
+
+/**
+ * struct iopt_rw - a copy between the kernel and pages
+ * @first_byte: counted from the start of the first page
+ * @length: bytes, at least 1
+ * @data: the kernel's side
+ * @write: into the pages
+ * @pins: do not go through the user mapping of the current process
+ */
+struct iopt_rw {
+	unsigned long first_byte;
+	size_t length;
+	void *data;
+	bool write;
+	bool pins;
 };
 
 /**
@@ -255,6 +352,14 @@ static inline bool iopt_slice_in_domain(const struct iopt_slice *slice,
 	       (!leave_seq || slice->seq < leave_seq);
 }
 
+static inline struct iopt_busy iopt_slice_range(const struct iopt_slice *slice)
+{
+	return (struct iopt_busy){
+		.first_index = slice->span.start,
+		.last_index = slice->span.last,
+	};
+}
+
 static inline unsigned long iopt_slice_npages(const struct iopt_slice *slice)
 {
 	return slice->span.last - slice->span.start + 1;
@@ -263,13 +368,19 @@ static inline unsigned long iopt_slice_npages(const struct iopt_slice *slice)
 /* pages.c */
 struct iopt_pages *iopt_pages_get(struct iopt_pages *pages);
 void iopt_pages_put(struct iopt_pages *pages);
-bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy,
-			      const struct iopt_slice *slice);
-void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy,
-			   const struct iopt_slice *slice);
+bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy);
+void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy);
 void iopt_pages_wait_range(struct iopt_pages *pages,
-			   const struct iopt_slice *slice);
+			   const struct iopt_busy *busy);
 void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy);
+
+#if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)
+void iopt_pages_add_pinned(struct iopt_pages *pages, long npages);
+#else
+static inline void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
+{
+}
+#endif
 
 /* pages_pin.c */
 extern unsigned int iopt_temp_bytes_limit;
@@ -306,16 +417,39 @@ void iopt_pages_insert_record(struct iopt_pages *pages,
 void iopt_pages_drop_records(struct iopt_pages *pages,
 			     unsigned long first_index,
 			     unsigned long last_index);
-struct iopt_slice *iopt_pages_cover(const struct iopt_slice *self,
-				    enum iopt_cover_reason why,
-				    unsigned long first_index,
-				    unsigned long *last_index);
-unsigned long iopt_pages_count_uncovered(const struct iopt_slice *self,
-					 unsigned long first_index,
-					 unsigned long last_index);
+enum iopt_tier iopt_pages_cover_slice(struct iopt_pages *pages,
+				      struct iopt_cover *cover);
+enum iopt_tier iopt_pages_cover(struct iopt_pages *pages,
+				struct iopt_cover *cover);
 unsigned long iopt_slice_read(struct iopt_slice *slice,
 			      unsigned long first_page, unsigned long npages,
 			      struct pfn_batch *batch);
+
+/* pages_gather.c */
+void iopt_gather_init(struct iopt_gather *gather, unsigned long first_index);
+int iopt_gather_next(struct iopt_gather *gather, unsigned long first_index,
+		     unsigned long last_index);
+int iopt_gather_settle(struct iopt_gather *gather);
+void iopt_gather_keep(struct iopt_gather *gather);
+void iopt_gather_drop(struct iopt_gather *gather);
+void iopt_gather_end(struct iopt_gather *gather);
+
+/* pages_access.c */
+void iopt_held_free(struct iopt_held *held);
+unsigned long iopt_held_from(struct iopt_held *held, unsigned long first_index,
+			     unsigned long last_index);
+unsigned long iopt_held_last(struct iopt_held *held, unsigned long first_index,
+			     unsigned long last_index);
+unsigned long iopt_held_read(struct iopt_held *held, unsigned long first_index,
+			     unsigned long npages, struct pfn_batch *batch);
+int iopt_pages_add_access(struct iopt_pages *pages, unsigned long first_index,
+			  unsigned long npages, struct page **out_pages);
+bool iopt_pages_remove_access(struct iopt_pages *pages,
+			      unsigned long first_index, unsigned long npages);
+
+/* pages_rw.c */
+int iopt_user_copy(struct iopt_pages *pages, const struct iopt_rw *rw);
+int iopt_pages_rw_access(struct iopt_pages *pages, const struct iopt_rw *rw);
 
 /* pages_fill.c */
 int iopt_slice_fill(struct iopt_slice *slice, bool is_owner);

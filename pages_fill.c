@@ -19,7 +19,6 @@
  */
 #include <linux/iommu.h>
 #include <linux/rculist.h>
-#include <linux/sched/signal.h>
 
 #include "domain_io.h"
 #include "pages.h"
@@ -93,145 +92,17 @@ static void iopt_slice_uncover(struct iopt_slice *slice)
 	iopt_pages_drop_records(pages, slice->span.start, slice->span.last);
 }
 
-#if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)
-static void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
-{
-	spin_lock(&pages->lock);
-	pages->npinned += npages;
-	spin_unlock(&pages->lock);
-}
-#else
-static void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
-{
-}
-#endif
-
-/**
- * struct iopt_fill - a fill in progress
- * @slice: what is filled
- * @pin: PFNs that are not mapped yet
- * @first_page: page of the slice that the batch begins with
- * @npages: when @shared, pages to take over from another slice
- * @charged_pages: charged and not yet pinned for good
- * @shared: another slice has pinned what comes next, so we have not
- */
-struct iopt_fill {
-	struct iopt_slice *slice;
-	struct iopt_pin pin;
-	unsigned long first_page;
-	unsigned long npages;
-	unsigned long charged_pages;
-	bool shared;
-};
-
-/* Charge all that is still to be pinned at once: a limit answers early. */
-static int iopt_fill_charge(struct iopt_fill *fill, unsigned long first_index)
-{
-	struct iopt_slice *slice = fill->slice;
-	unsigned long npages;
-	int rc;
-
-	npages = iopt_pages_count_uncovered(slice, first_index,
-					    slice->span.last);
-	if (fill->charged_pages >= npages)
-		return 0;
-	rc = slice->pages->ops->charge(slice->pages,
-				       npages - fill->charged_pages);
-	if (!rc)
-		fill->charged_pages = npages;
-	return rc;
-}
-
-/* Pin the next batch. No section: this is where user space can park us. */
-static int iopt_fill_gather(struct iopt_fill *fill)
-{
-	struct iopt_slice *slice = fill->slice;
-	unsigned long first_index = slice->span.start + fill->first_page;
-	unsigned long npages, last_index;
-	long pinned;
-	int rc;
-
-	if (fatal_signal_pending(current))
-		return -EINTR;
-	npages = iopt_slice_bound(slice, fill->first_page,
-				  iopt_slice_npages(slice) - fill->first_page);
-	last_index = first_index + npages - 1;
-	fill->shared = iopt_pages_cover(slice, IOPT_COVER_TO_SHARE,
-					first_index, &last_index);
-	fill->npages = last_index - first_index + 1;
-	if (fill->shared)
-		return 0;
-
-	rc = iopt_fill_charge(fill, first_index);
-	if (rc)
-		return rc;
-	pinned = iopt_pin_gather(slice->pages, &fill->pin, first_index,
-				 fill->npages);
-	return pinned < 0 ? pinned : 0;
-}
-
-static void iopt_fill_drop(struct iopt_fill *fill)
-{
-	if (!fill->shared)
-		iopt_pages_unpin_front(fill->slice->pages, &fill->pin.batch,
-				       fill->pin.batch.npfns);
-	pfn_batch_clear(&fill->pin.batch);
-}
-
-/* Get the PFNs of what another slice has pinned, if it still has. */
-static int iopt_fill_share(struct iopt_fill *fill)
-{
-	struct iopt_slice *slice = fill->slice;
-	unsigned long first_index = slice->span.start + fill->first_page;
-	unsigned long last_index = first_index + fill->npages - 1;
-	struct iopt_slice *other;
-
-	other = iopt_pages_cover(slice, IOPT_COVER_TO_SHARE, first_index,
-				 &last_index);
-	if (!other)
-		return 0;
-	if (!iopt_slice_read(other, first_index - other->span.start,
-			     last_index - first_index + 1, &fill->pin.batch))
-		return -EIO;
-	return 1;
-}
-
-/*
- * In the section: is what others have pinned still what we took it for? If so
- * and it is theirs, get their PFNs.
- *
- * Return: 1; 0 to try again; -EIO if a driver does not know what it maps.
- */
-static int iopt_fill_is_current(struct iopt_fill *fill)
-{
-	struct iopt_slice *slice = fill->slice;
-	unsigned long first_index = slice->span.start + fill->first_page;
-	unsigned long npages = fill->pin.batch.npfns;
-	unsigned long last_index = first_index + npages - 1;
-
-	if (fill->first_page != slice->filled_pages)
-		return 0;
-	if (fill->shared)
-		return iopt_fill_share(fill);
-	/* Others may have come and gone since, and were not charged for. */
-	if (fill->charged_pages < npages)
-		return 0;
-	return !iopt_pages_cover(slice, IOPT_COVER_TO_SHARE, first_index,
-				 &last_index) &&
-	       last_index == first_index + npages - 1;
-}
-
 /* Map the batch in every member, or in none. */
-static int iopt_fill_map(struct iopt_fill *fill)
+static int iopt_fill_map(struct iopt_slice *slice,
+			 const struct iopt_gather *gather)
 {
-	struct iopt_slice *slice = fill->slice;
 	struct iopt_domain *member, *failed;
 	struct domain_io_span span;
 	int rc = 0;
 
-	span = iopt_slice_span(slice, fill->first_page, fill->pin.batch.npfns);
+	span = iopt_slice_span(slice, slice->filled_pages, gather->npages);
 	iopt_slice_for_each_member(slice, failed) {
-		rc = domain_io_map(failed->domain, &span, &fill->pin.batch,
+		rc = domain_io_map(failed->domain, &span, gather->batch,
 				   slice->iommu_prot);
 		if (rc)
 			break;
@@ -249,57 +120,25 @@ static int iopt_fill_map(struct iopt_fill *fill)
 	return rc;
 }
 
-/* The batch is mapped, or must never be unpinned: it is the slice's now. */
-static void iopt_fill_keep(struct iopt_fill *fill)
-{
-	unsigned long npages = fill->pin.batch.npfns;
-
-	if (!fill->shared) {
-		fill->charged_pages -= npages;
-		iopt_pages_add_pinned(fill->slice->pages, npages);
-	}
-	pfn_batch_clear(&fill->pin.batch);
-}
-
-/* What others have pinned has its record already, if any. */
-static int iopt_fill_prepare(struct iopt_fill *fill, struct pfn_record **record)
-{
-	struct iopt_slice *slice = fill->slice;
-
-	*record = NULL;
-	if (fill->shared)
-		return 0;
-	return iopt_pages_prepare_record(slice->pages,
-					 slice->span.start + fill->first_page,
-					 &fill->pin.batch, record);
-}
-
 /*
- * In the section: see what became of the slice while we pinned, and map the
- * batch if it is still what is needed next.
+ * Map the batch, and remember what of it no other slice knows.
  *
- * Return: 1 to go on, 0 when there is nothing left to do, -errno.
+ * Return: 0 with the pages in use by the slice, or -errno with none of them;
+ * -ENOTRECOVERABLE: in use for ever.
  */
-static int iopt_fill_commit(struct iopt_fill *fill, int gather_rc)
+static int iopt_fill_use(struct iopt_slice *slice, struct iopt_gather *gather)
 {
-	struct iopt_slice *slice = fill->slice;
-	struct pfn_record *record;
-	int rc;
+	unsigned long npages = gather->npages;
+	struct pfn_record *record = NULL;
+	int rc = 0;
 
-	if (slice->quarantined)
-		return -ENOTRECOVERABLE;
-	if (slice->gone || !iopt_slice_wanted(slice))
-		return 0;
-	if (gather_rc)
-		return gather_rc;
-	rc = iopt_fill_is_current(fill);
-	if (rc <= 0)
-		return rc ?: 1;
-
-	rc = iopt_fill_prepare(fill, &record);
+	if (gather->has_news)
+		rc = iopt_pages_prepare_record(slice->pages,
+					       gather->first_index,
+					       gather->batch, &record);
 	if (rc)
 		return rc;
-	rc = iopt_fill_map(fill);
+	rc = iopt_fill_map(slice, gather);
 	if (rc && rc != -ENOTRECOVERABLE) {
 		pfn_record_free(record);
 		return rc;
@@ -309,11 +148,50 @@ static int iopt_fill_commit(struct iopt_fill *fill, int gather_rc)
 	if (!slice->filled_pages)
 		iopt_slice_cover(slice);
 	iopt_pages_insert_record(slice->pages, record);
-	slice->filled_pages += fill->pin.batch.npfns;
-	iopt_fill_keep(fill);
+	iopt_gather_keep(gather);
+	slice->filled_pages += npages;
+	return rc ? iopt_slice_quarantine(slice) : 0;
+}
+
+/*
+ * In the section: see what became of the slice while we pinned, and map the
+ * batch if it is still what is needed next.
+ *
+ * Return: 1 to go on, 0 when there is nothing left to do, -errno.
+ */
+static int iopt_fill_commit(struct iopt_slice *slice,
+			    struct iopt_gather *gather, int gather_rc)
+{
+	int rc;
+
+	if (slice->quarantined)
+		return -ENOTRECOVERABLE;
+	if (slice->gone || !iopt_slice_wanted(slice))
+		return 0;
+	if (gather_rc)
+		return gather_rc;
+	if (gather->first_index != slice->span.start + slice->filled_pages)
+		return 1;
+	rc = iopt_gather_settle(gather);
+	if (rc <= 0)
+		return rc ?: 1;
+	rc = iopt_fill_use(slice, gather);
 	if (rc)
-		return iopt_slice_quarantine(slice);
+		return rc;
 	return slice->filled_pages != iopt_slice_npages(slice);
+}
+
+/* Gather what comes behind the pages that were filled when we last looked. */
+static int iopt_fill_gather(struct iopt_slice *slice,
+			    struct iopt_gather *gather,
+			    unsigned long first_page)
+{
+	unsigned long npages;
+
+	npages = iopt_slice_bound(slice, first_page,
+				  iopt_slice_npages(slice) - first_page);
+	return iopt_gather_next(gather, slice->span.start + first_page,
+				slice->span.start + first_page + npages - 1);
 }
 
 /**
@@ -330,31 +208,30 @@ static int iopt_fill_commit(struct iopt_fill *fill, int gather_rc)
  */
 int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
 {
-	struct iopt_pages *pages = slice->pages;
-	struct iopt_fill fill = {
-		.slice = slice,
-		.first_page = READ_ONCE(slice->filled_pages),
-	};
-	struct iopt_busy busy;
+	struct iopt_busy busy = iopt_slice_range(slice);
+	unsigned long first_page = READ_ONCE(slice->filled_pages);
+	struct iopt_gather gather;
 	int rc;
 
-	iopt_pin_init(&fill.pin, iopt_slice_npages(slice) - fill.first_page);
+	gather.pages = slice->pages;
+	gather.self = slice;
+	gather.end_index = slice->span.last + 1;
+	iopt_gather_init(&gather, slice->span.start + first_page);
 	do {
-		rc = iopt_fill_gather(&fill);
-		iopt_pages_lock_range(pages, &busy, slice);
-		rc = iopt_fill_commit(&fill, rc);
+		rc = iopt_fill_gather(slice, &gather, first_page);
+		iopt_pages_lock_range(slice->pages, &busy);
+		rc = iopt_fill_commit(slice, &gather, rc);
 		if (rc <= 0)
 			slice->filler = false;
 		if (rc < 0 && is_owner)
 			slice->gone = true;
-		fill.first_page = slice->filled_pages;
-		iopt_pages_unlock_range(pages, &busy);
-		iopt_fill_drop(&fill);
+		first_page = slice->filled_pages;
+		iopt_pages_unlock_range(slice->pages, &busy);
+		iopt_gather_drop(&gather);
 		cond_resched();
 	} while (rc > 0);
 
-	iopt_pin_destroy(&fill.pin);
-	pages->ops->uncharge(pages, fill.charged_pages);
+	iopt_gather_end(&gather);
 	return rc;
 }
 
@@ -385,18 +262,20 @@ static unsigned long iopt_unfill_unpin(struct iopt_slice *slice,
 	unsigned long unpinned = 0;
 
 	while (index != end_index) {
-		unsigned long last_index = end_index - 1;
-		unsigned long npages;
-		bool covered;
+		struct iopt_cover cover = {
+			.self = slice,
+			.why = IOPT_COVER_TO_KEEP,
+			.first_index = index,
+			.last_index = end_index - 1,
+		};
+		enum iopt_tier tier = iopt_pages_cover(slice->pages, &cover);
+		unsigned long npages = cover.last_index - index + 1;
 
-		covered = iopt_pages_cover(slice, IOPT_COVER_TO_KEEP, index,
-					   &last_index);
-		npages = last_index - index + 1;
-		if (covered) {
-			pfn_batch_skip_front(batch, npages);
-		} else {
+		if (tier == IOPT_TIER_NONE) {
 			iopt_pages_unpin_front(slice->pages, batch, npages);
 			unpinned += npages;
+		} else {
+			pfn_batch_skip_front(batch, npages);
 		}
 		index += npages;
 	}
@@ -409,10 +288,15 @@ static bool iopt_unfill_is_covered(struct iopt_slice *slice,
 {
 	unsigned long first_index = slice->span.start + first_page;
 	unsigned long last_index = first_index + npages - 1;
+	struct iopt_cover cover = {
+		.self = slice,
+		.why = IOPT_COVER_TO_KEEP,
+		.first_index = first_index,
+		.last_index = last_index,
+	};
 
-	return iopt_pages_cover(slice, IOPT_COVER_TO_KEEP, first_index,
-				&last_index) &&
-	       last_index == first_index + npages - 1;
+	return iopt_pages_cover(slice->pages, &cover) != IOPT_TIER_NONE &&
+	       cover.last_index == last_index;
 }
 
 /*
@@ -488,12 +372,12 @@ static int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
  */
 int iopt_slice_unfill(struct iopt_slice *slice)
 {
+	struct iopt_busy busy = iopt_slice_range(slice);
 	struct iopt_pages *pages = slice->pages;
 	unsigned long unpinned = 0;
-	struct iopt_busy busy;
 	int rc = 0;
 
-	iopt_pages_lock_range(pages, &busy, slice);
+	iopt_pages_lock_range(pages, &busy);
 	slice->gone = true;
 	if (slice->quarantined)
 		rc = -ENOTRECOVERABLE;

@@ -105,7 +105,7 @@ void iopt_pages_unpin_front(struct iopt_pages *pages, struct pfn_batch *batch,
 /**
  * iopt_pin_gather() - pin pages until the batch is full
  * @pages: whose pages
- * @pin: its batch is empty
+ * @pin: its batch is added to
  * @first_index: the first page
  * @max_pages: stop after so many, at least 1
  *
@@ -113,8 +113,9 @@ void iopt_pages_unpin_front(struct iopt_pages *pages, struct pfn_batch *batch,
  * counts as full: what is pinned beyond the batch's room must be given back.
  *
  * Context: process, no section; sleeps as long as user space likes.
- * Return: pages in the batch, or -errno with nothing pinned: -EFAULT, -ENOMEM,
- * -EINTR on a fatal signal, and what the kernel's pinning functions say.
+ * Return: pages added, also if it went wrong afterwards; 0 if there was no room;
+ * or -errno with nothing added: -EFAULT, -ENOMEM, -EINTR on a fatal signal, and
+ * what the kernel's pinning functions say.
  */
 long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
 		     unsigned long first_index, unsigned long max_pages)
@@ -128,11 +129,8 @@ long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
 		if (!fatal_signal_pending(current))
 			added = pages->ops->pin(pages, pin, first_index + done,
 						max_pages - done);
-		if (added < 0) {
-			iopt_pages_unpin_front(pages, &pin->batch,
-					       pin->batch.npfns);
-			return added;
-		}
+		if (added < 0)
+			return done ?: added;
 		done += added;
 		cond_resched();
 	}
@@ -213,6 +211,7 @@ static const struct pfn_source_ops iopt_user_ops = {
 	.unpin = iopt_user_unpin,
 	.charge = iopt_pages_charge,
 	.uncharge = iopt_pages_uncharge,
+	.copy = iopt_user_copy,
 	.release = iopt_user_release,
 };
 

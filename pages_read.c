@@ -279,79 +279,77 @@ static unsigned long iopt_slice_covers_from(const struct iopt_slice *slice,
 }
 
 /**
- * iopt_pages_cover() - does another slice keep a page pinned?
- * @self: the slice that asks; does not count
- * @why: what for. A slice in quarantine may show a page and may not, so nothing
- *	of it can be shared and nothing of it may be unpinned
- * @first_index: index of the page
- * @last_index: the last index of interest, at least @first_index; lowered to
- *	the last one for which the answer is the same
+ * iopt_pages_cover_slice() - does a slice keep a page pinned?
+ * @pages: the pages
+ * @cover: the question; accesses do not count
  *
  * Context: a section over the indexes; without one the answer is a guess.
- * Return: a slice that covers all of them, or NULL if none covers any.
+ * Return: %IOPT_TIER_SLICE or %IOPT_TIER_NONE.
  */
-struct iopt_slice *iopt_pages_cover(const struct iopt_slice *self,
-				    enum iopt_cover_reason why,
-				    unsigned long first_index,
-				    unsigned long *last_index)
+enum iopt_tier iopt_pages_cover_slice(struct iopt_pages *pages,
+				      struct iopt_cover *cover)
 {
-	struct iopt_pages *pages = self->pages;
-	struct iopt_slice *found = NULL;
 	struct interval_tree_node *span;
 
+	cover->slice = NULL;
 	if (RB_EMPTY_ROOT(&pages->slices.rb_root))
-		return NULL;
+		return IOPT_TIER_NONE;
 	spin_lock(&pages->lock);
-	for (span = interval_tree_iter_first(&pages->slices, first_index,
-					     *last_index);
-	     span && !found;
-	     span = interval_tree_iter_next(span, first_index, *last_index)) {
+	for (span = interval_tree_iter_first(&pages->slices, cover->first_index,
+					     cover->last_index);
+	     span && !cover->slice;
+	     span = interval_tree_iter_next(span, cover->first_index,
+					    cover->last_index)) {
 		struct iopt_slice *slice =
 			container_of(span, struct iopt_slice, span);
 		unsigned long index;
 
-		if (slice == self)
+		if (slice == cover->self)
 			continue;
-		index = iopt_slice_covers_from(slice, why, first_index);
-		if (index > *last_index)
+		index = iopt_slice_covers_from(slice, cover->why,
+					       cover->first_index);
+		if (index > cover->last_index)
 			continue;
-		if (index > first_index) {
-			*last_index = index - 1;
+		if (index > cover->first_index) {
+			cover->last_index = index - 1;
 			break;
 		}
-		*last_index = min(*last_index, span->start +
-					       slice->filled_pages - 1);
-		found = slice;
+		cover->last_index = min(cover->last_index,
+					span->start + slice->filled_pages - 1);
+		cover->slice = slice;
 	}
 	spin_unlock(&pages->lock);
-	return found;
+	return cover->slice ? IOPT_TIER_SLICE : IOPT_TIER_NONE;
 }
 
 /**
- * iopt_pages_count_uncovered() - how many pages nobody else keeps pinned
- * @self: the slice that asks, to share; does not count
- * @first_index: first page
- * @last_index: last page, inclusive
+ * iopt_pages_cover() - does anybody keep a page pinned?
+ * @pages: the pages
+ * @cover: the question
  *
- * Context: as iopt_pages_cover().
- * Return: so many.
+ * Slices come first: they know a run at a time.
+ *
+ * Context: a section over the indexes; without one the answer is a guess.
+ * Return: who.
  */
-unsigned long iopt_pages_count_uncovered(const struct iopt_slice *self,
-					 unsigned long first_index,
-					 unsigned long last_index)
+enum iopt_tier iopt_pages_cover(struct iopt_pages *pages,
+				struct iopt_cover *cover)
 {
-	unsigned long npages = 0;
+	struct iopt_held *held = READ_ONCE(pages->held);
+	enum iopt_tier tier = iopt_pages_cover_slice(pages, cover);
+	unsigned long index;
 
-	for (;;) {
-		unsigned long last = last_index;
-
-		if (!iopt_pages_cover(self, IOPT_COVER_TO_SHARE, first_index,
-				      &last))
-			npages += last - first_index + 1;
-		if (last == last_index)
-			return npages;
-		first_index = last + 1;
+	if (tier != IOPT_TIER_NONE || !held)
+		return tier;
+	index = iopt_held_from(held, cover->first_index, cover->last_index);
+	if (index == cover->first_index) {
+		cover->last_index = iopt_held_last(held, index,
+						   cover->last_index);
+		return IOPT_TIER_HELD;
 	}
+	if (index <= cover->last_index)
+		cover->last_index = index - 1;
+	return IOPT_TIER_NONE;
 }
 
 /**
