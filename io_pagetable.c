@@ -30,6 +30,7 @@ void iopt_init(struct io_pagetable *iopt)
 	iopt->allowed = RB_ROOT_CACHED;
 	INIT_LIST_HEAD(&iopt->domains.members);
 	iopt_owner_cache_init(&iopt->owners);
+	xa_init_flags(&iopt->users, XA_FLAGS_ALLOC1);
 	iommufd_turn_init(&iopt->change_turn);
 	iopt->iova_alignment = 1;
 }
@@ -160,6 +161,18 @@ int iopt_retire_area(struct iopt_area *area)
 	return rc;
 }
 
+/* Some user has kept its pins: nothing has happened. */
+static void iopt_restore_area(struct iopt_area *area)
+{
+	struct io_pagetable *iopt = iopt_area_map(area);
+
+	scoped_guard(rwsem_write, &iopt->iova_rwsem)
+		iopt_set_state(area, READ_ONCE(area->slice.quarantined) ?
+					     IOPT_AREA_QUARANTINED :
+					     IOPT_AREA_LIVE);
+	iopt_wake(iopt);
+}
+
 /**
  * struct iopt_unmap_walk - an unmap in progress
  * @iopt: the map
@@ -192,15 +205,16 @@ static bool iopt_area_is_bare(struct iopt_area *area)
 {
 	lockdep_assert_held_write(&iopt_area_map(area)->iova_rwsem);
 
-	if (kref_read(&area->kref) != 1)
+	if (kref_read(&area->kref) != 1 || atomic_long_read(&area->pinned_pages))
 		return false;
 	smp_acquire__after_ctrl_dep(); /* what they did before they let go */
 	return !area->slice.filled_pages && !area->slice.quarantined;
 }
 
 /*
- * Claim the next area of the walk. A bare one leaves the map at once. An area that was mapped behind the walk's
- * back and reaches across its position is in the range like any other.
+ * Claim the next area of the walk. A bare one leaves the map at once. An area that
+ * was mapped behind the walk's back and reaches across its position is in the
+ * range like any other.
  *
  * Return: 0 with the area or NULL at the end; -EAGAIN if the caller has to wait
  * for somebody else to finish with it; -ENOENT, -EBUSY.
@@ -281,6 +295,11 @@ static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
 		if (!area)
 			break;
 
+		rc = iopt_area_evict(walk->iopt, area);
+		if (rc) {
+			iopt_restore_area(area);
+			return rc;
+		}
 		bytes = iopt_area_bytes(area);
 		walk->next_iova = area->slice.iova.last_iova;
 		if (iopt_finish_claimed(walk, area))
@@ -304,8 +323,8 @@ static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
  *
  * Context: process, no lock held; sleeps.
  * Return: 0; -ENOENT no area in the range, or one would be cut; -EBUSY one is
- * still being mapped; -EINTR fatal signal: areas below the one in question are
- * gone by then. -ENOTRECOVERABLE a driver did not let go of one, all others are
+ * still being mapped; -EDEADLOCK an in-kernel user does not let go of one; -EINTR
+ * fatal signal: areas below the one in question are gone by then. -ENOTRECOVERABLE a driver did not let go of one, all others are
  * gone.
  */
 int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
@@ -333,7 +352,8 @@ int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
  * Waits for maps under way; what is mapped after the walk has passed stays.
  *
  * Context: process, no lock held; sleeps.
- * Return: 0, also when there was nothing; -EINTR fatal signal;
+ * Return: 0, also when there was nothing; -EDEADLOCK an in-kernel user does not
+ * let go of an area: those below it are gone; -EINTR fatal signal;
  * -ENOTRECOVERABLE a driver did not let go of one, all others are gone.
  */
 int iopt_unmap_all(struct io_pagetable *iopt, unsigned long *unmapped_bytes)
@@ -350,6 +370,21 @@ int iopt_unmap_all(struct io_pagetable *iopt, unsigned long *unmapped_bytes)
 	return rc;
 }
 
+/* A user that is gone cannot unpin: a bug, but no reason to free the pages. */
+static void iopt_give_up_pinned(struct io_pagetable *iopt)
+{
+	struct iopt_area *area;
+
+	guard(rwsem_write)(&iopt->iova_rwsem);
+
+	for (area = iopt_area_from(iopt, 0); area;
+	     area = iopt_area_next(area)) {
+		if (WARN_ON(atomic_long_read(&area->pinned_pages)))
+			iopt_set_state(area, IOPT_AREA_QUARANTINED);
+		cond_resched();
+	}
+}
+
 /**
  * iopt_destroy() - free a map
  * @iopt: nobody uses it any more and no domain mirrors it
@@ -362,6 +397,7 @@ void iopt_destroy(struct io_pagetable *iopt)
 	struct iopt_area *area;
 
 	WARN_ON(!list_empty(&iopt->domains.members));
+	iopt_give_up_pinned(iopt);
 	iopt_unmap_all(iopt, &unmapped_bytes);
 	while ((area = iopt_area_from(iopt, 0))) {
 		/*
@@ -378,4 +414,6 @@ void iopt_destroy(struct io_pagetable *iopt)
 	}
 	iopt_owner_cache_clear(&iopt->owners);
 	iopt_reserve_destroy(iopt);
+	WARN_ON(!xa_empty(&iopt->users));
+	xa_destroy(&iopt->users);
 }

@@ -18,8 +18,10 @@
 #define __IOMMUFD_IO_PAGETABLE_H
 
 #include <linux/atomic.h>
+#include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/types.h>
+#include <linux/xarray.h>
 
 #include "iova_alloc.h"
 #include "pages.h"
@@ -28,17 +30,51 @@
 struct device;
 struct iommu_domain;
 struct iopt_area;
+struct page;
+
+/**
+ * struct iopt_user - an in-kernel user of the map
+ * @unmap: a range that was mapped goes: give up all pins in it before returning.
+ *	Called with no lock held, perhaps several times and by several tasks
+ * @iova_alignment: bytes; what the user needs areas to be aligned to
+ * @leaving: it gets no pins any more; guarded by io_pagetable.iova_rwsem
+ * @index: key in io_pagetable.users
+ * @pinned_pages: its pins, in pages
+ * @calls: its calls and callbacks in flight, and one more until it is removed
+ */
+struct iopt_user {
+	void (*unmap)(struct iopt_user *user, unsigned long iova,
+		      unsigned long length);
+	unsigned long iova_alignment;
+	bool leaving;
+	u32 index;
+	atomic_long_t pinned_pages;
+	refcount_t calls;
+};
+
+/**
+ * struct iopt_access_request - what an in-kernel user wants
+ * @first_iova: first byte
+ * @last_iova: last byte, inclusive
+ * @write: it writes
+ */
+struct iopt_access_request {
+	unsigned long first_iova;
+	unsigned long last_iova;
+	bool write;
+};
 
 /**
  * struct io_pagetable - the IOVA map of an IOAS
  * @iova_rwsem: guards @areas and the areas' states, @reserved, @allowed,
- *	@iova_alignment and the insertion into @domains; never held while
+ *	@iova_alignment, @users and the insertion into @domains; never held while
  *	pinning, mapping into a domain, flushing or copying to user space
  * @areas: the areas by IOVA
  * @reserved: ranges that must stay unmapped, struct iopt_reserved
  * @allowed: ranges user space wants to stay mappable, struct iopt_allowed
  * @domains: the domains that mirror the areas
  * @owners: who mapped last
+ * @users: struct iopt_user by index
  * @change_turn: changes of @domains happen one at a time
  * @iova_alignment: bytes; start and end of every area are multiples of it
  * @nr_settled: counts areas that became LIVE or QUARANTINED or left; written
@@ -55,6 +91,7 @@ struct io_pagetable {
 	struct rb_root_cached allowed;
 	struct iopt_domains domains;
 	struct iopt_owner_cache owners;
+	struct xarray users;
 	struct iommufd_turn change_turn;
 	unsigned long iova_alignment;
 	unsigned int nr_settled;
@@ -147,6 +184,21 @@ void iopt_pending_abort(struct iopt_pending *pending);
 int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member);
 void iopt_domain_remove(struct io_pagetable *iopt, struct iopt_domain *member);
 int iopt_set_large_pages(struct io_pagetable *iopt, bool large);
+
+/* iopt_access.c */
+int iopt_user_add(struct io_pagetable *iopt, struct iopt_user *user);
+bool iopt_user_get(struct iopt_user *user);
+void iopt_user_put(struct iopt_user *user);
+void iopt_user_stop(struct io_pagetable *iopt, struct iopt_user *user);
+void iopt_user_remove(struct io_pagetable *iopt, struct iopt_user *user);
+int iopt_pin(struct io_pagetable *iopt, struct iopt_user *user,
+	     const struct iopt_access_request *request,
+	     struct page **out_pages);
+void iopt_unpin(struct io_pagetable *iopt, struct iopt_user *user,
+		unsigned long iova, unsigned long last_iova);
+int iopt_rw_access(struct io_pagetable *iopt, struct iopt_user *user,
+		   const struct iopt_access_request *request,
+		   struct iopt_rw *rw);
 
 /* iopt_reserve.c */
 int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,

@@ -8,7 +8,8 @@
  *	   ^                          |                          |
  *	   |   iopt_pending_abort()   v                          |
  *	   +---------------------- UNMAPPING <-------------------+
- *	                                 |      iopt_unmap()
+ *	                                 |      iopt_unmap(); back when a user
+ *	                                 |      does not let go of its pins
  *	                                 v
  *	                            QUARANTINED, until the map is destroyed
  *
@@ -19,6 +20,7 @@
 #ifndef __IOMMUFD_IOPT_AREA_H
 #define __IOMMUFD_IOPT_AREA_H
 
+#include <linux/atomic.h>
 #include <linux/kref.h>
 
 #include "io_pagetable.h"
@@ -41,12 +43,16 @@ enum iopt_area_state {
  * struct iopt_area - an IOVA range mapped to a slice of pages
  * @slice: what it shows; slice.iova is its place in io_pagetable.areas
  * @kref: one for being in the map, one for each fill under way
+ * @pinned_pages: pins of in-kernel users through it, in pages. Rises under
+ *	io_pagetable.iova_rwsem, held for reading, while it is LIVE; it stays in the
+ *	map until this is 0
  * @state: enum iopt_area_state; guarded by io_pagetable.iova_rwsem
  * @within_pages: part of the allocation of its pages; constant
  */
 struct iopt_area {
 	struct iopt_slice slice;
 	struct kref kref;
+	atomic_long_t pinned_pages;
 	u8 state;
 	bool within_pages;
 };
@@ -92,7 +98,12 @@ void iopt_set_state(struct iopt_area *area, enum iopt_area_state state);
 int iopt_retire_area(struct iopt_area *area);
 void iopt_wake(struct io_pagetable *iopt);
 
+/* iopt_access.c */
+int iopt_area_evict(struct io_pagetable *iopt, struct iopt_area *area);
+
 /* iopt_domain.c */
+unsigned long iopt_wanted_alignment(struct io_pagetable *iopt);
+bool iopt_areas_aligned(struct io_pagetable *iopt, unsigned long alignment);
 bool iopt_is_wanted(struct io_pagetable *iopt);
 
 #endif

@@ -40,14 +40,24 @@ bool iopt_is_wanted(struct io_pagetable *iopt)
 	return false;
 }
 
-/* The alignment that the members and the size of their pages need. */
-static unsigned long iopt_wanted_alignment(struct io_pagetable *iopt)
+/**
+ * iopt_wanted_alignment() - what areas have to be aligned to
+ * @iopt: the map
+ *
+ * Context: the map's lock held for writing.
+ * Return: the alignment that members, the size of their pages, and users need.
+ */
+unsigned long iopt_wanted_alignment(struct io_pagetable *iopt)
 {
 	unsigned long alignment = iopt->domains.small_pages ? PAGE_SIZE : 1;
 	struct iopt_domain *member;
+	struct iopt_user *user;
+	unsigned long index;
 
 	lockdep_assert_held_write(&iopt->iova_rwsem);
 
+	xa_for_each(&iopt->users, index, user)
+		alignment = max(alignment, user->iova_alignment);
 	guard(rcu)();
 	list_for_each_entry_rcu(member, &iopt->domains.members, item) {
 		if (!member->leave_seq)
@@ -57,8 +67,15 @@ static unsigned long iopt_wanted_alignment(struct io_pagetable *iopt)
 	return alignment;
 }
 
-static bool iopt_areas_aligned(struct io_pagetable *iopt,
-			       unsigned long alignment)
+/**
+ * iopt_areas_aligned() - do all areas start and end on an alignment?
+ * @iopt: the map
+ * @alignment: bytes, a power of two
+ *
+ * Context: the map's lock held for writing; sleeps.
+ * Return: true if they do.
+ */
+bool iopt_areas_aligned(struct io_pagetable *iopt, unsigned long alignment)
 {
 	struct iova_node *node;
 
