@@ -19,6 +19,7 @@ static const char *const iommufd_kind_names[IOMMUFD_NR_KINDS] = {
 	[IOMMUFD_DEVICE] = "devices",
 	[IOMMUFD_IOAS] = "ioas",
 	[IOMMUFD_HWPT] = "hwpts",
+	[IOMMUFD_ACCESS] = "accesses",
 	[IOMMUFD_STDEV] = "mocks",
 };
 

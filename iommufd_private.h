@@ -49,6 +49,7 @@ bool iommufd_ctx_destroy_objects(struct iommufd_ctx *ictx);
  * @IOMMUFD_DEVICE: device.c
  * @IOMMUFD_IOAS: ioas.c
  * @IOMMUFD_HWPT: hwpt.c
+ * @IOMMUFD_ACCESS: access.c
  * @IOMMUFD_STDEV: selftest.c
  * @IOMMUFD_NR_KINDS: so many
  */
@@ -57,6 +58,7 @@ enum iommufd_kind {
 	IOMMUFD_DEVICE,
 	IOMMUFD_IOAS,
 	IOMMUFD_HWPT,
+	IOMMUFD_ACCESS,
 	IOMMUFD_STDEV,
 	IOMMUFD_NR_KINDS,
 };
