@@ -185,6 +185,9 @@ int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member);
 void iopt_domain_remove(struct io_pagetable *iopt, struct iopt_domain *member);
 int iopt_set_large_pages(struct io_pagetable *iopt, bool large);
 
+/* iopt_split.c */
+int iopt_cut(struct io_pagetable *iopt, unsigned long iova);
+
 /* iopt_access.c */
 int iopt_user_add(struct io_pagetable *iopt, struct iopt_user *user);
 bool iopt_user_get(struct iopt_user *user);

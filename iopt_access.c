@@ -322,16 +322,25 @@ static bool iopt_access_advance(struct iopt_access_walk *walk,
 	return last_iova != walk->last_iova;
 }
 
-/* The pages are pinned: is there still a reason to? Then they count. */
+/*
+ * The pages are pinned: is there still a reason to? Then they count.
+ *
+ * Return: 0; -EAGAIN the area has been cut; -EINVAL it is going; -ENOENT the user
+ * is.
+ */
 static int iopt_piece_commit(const struct iopt_access_walk *walk,
 			     const struct iopt_access_piece *piece)
 {
+	unsigned long last_iova = walk->iova + (piece->length - 1);
+
 	guard(rwsem_read)(&walk->iopt->iova_rwsem);
 
 	if (walk->user->leaving)
 		return -ENOENT;
 	if (piece->area->state != IOPT_AREA_LIVE)
 		return -EINVAL;
+	if (last_iova > piece->area->slice.iova.last_iova)
+		return -EAGAIN;
 	atomic_long_add(iopt_piece_npages(piece), &piece->area->pinned_pages);
 	atomic_long_add(iopt_piece_npages(piece), &walk->user->pinned_pages);
 	return 0;
@@ -389,6 +398,10 @@ int iopt_pin(struct io_pagetable *iopt, struct iopt_user *user,
 			break;
 		rc = iopt_piece_pin(&walk, &piece, out_pages);
 		iopt_area_put(piece.area);
+		if (rc == -EAGAIN) {
+			more = true;
+			continue;
+		}
 		if (rc)
 			break;
 		out_pages += iopt_piece_npages(&piece);

@@ -454,6 +454,8 @@ int iopt_pages_rw_access(struct iopt_pages *pages, const struct iopt_rw *rw);
 /* pages_fill.c */
 int iopt_slice_fill(struct iopt_slice *slice, bool is_owner);
 int iopt_slice_unfill(struct iopt_slice *slice);
+int iopt_slice_split(struct iopt_slice *slice, struct iopt_slice *upper,
+		     unsigned long first_page);
 int iopt_slice_add_domain(struct iopt_slice *slice, struct iopt_domain *member,
 			  bool *needs_fill);
 int iopt_slice_remove_domain(struct iopt_slice *slice,

@@ -538,3 +538,50 @@ int iopt_slice_remove_domain(struct iopt_slice *slice,
 		slice->seq = member->leave_seq;
 	return rc;
 }
+
+static void iopt_slice_cover_part(struct iopt_slice *slice,
+				  unsigned long filled_pages)
+{
+	slice->filled_pages = filled_pages;
+	if (filled_pages)
+		interval_tree_insert(&slice->span, &slice->pages->slices);
+	else
+		slice->storage = NULL;
+}
+
+/**
+ * iopt_slice_split() - give the upper part of a slice to another slice
+ * @slice: the slice, mapped page by page
+ * @upper: zeroed, but for its IOVAs; gets a reference to the pages
+ * @first_page: the first page of the upper part, counted from the start of
+ *	@slice, not 0
+ *
+ * Context: a section over @slice; never sleeps.
+ * Return: 0; -EBUSY somebody is filling it.
+ */
+int iopt_slice_split(struct iopt_slice *slice, struct iopt_slice *upper,
+		     unsigned long first_page)
+{
+	struct iopt_pages *pages = slice->pages;
+	unsigned long filled_pages = slice->filled_pages;
+
+	if (slice->filler || slice->gone || slice->quarantined)
+		return -EBUSY;
+
+	upper->span.start = slice->span.start + first_page;
+	upper->span.last = slice->span.last;
+	upper->pages = iopt_pages_get(pages);
+	upper->domains = slice->domains;
+	upper->storage = slice->storage;
+	upper->seq = slice->seq;
+	upper->iommu_prot = slice->iommu_prot;
+
+	spin_lock(&pages->lock);
+	if (filled_pages)
+		interval_tree_remove(&slice->span, &pages->slices);
+	slice->span.last = upper->span.start - 1;
+	iopt_slice_cover_part(slice, min(filled_pages, first_page));
+	iopt_slice_cover_part(upper, filled_pages - slice->filled_pages);
+	spin_unlock(&pages->lock);
+	return 0;
+}
