@@ -5,6 +5,7 @@
  */
 #include <linux/iommu.h>
 #include <linux/log2.h>
+#include <linux/minmax.h>
 #include <linux/sched.h>
 
 #include "domain_io.h"
@@ -98,7 +99,9 @@ static int domain_io_scrub(struct iommu_domain *domain,
 			iova += granule;
 		if (iova == first_iova)
 			iova += granule;
-		else if (domain_io_unmap(domain, first_iova, iova - first_iova))
+		else if (domain_io_unmap(domain, first_iova,
+					 iova - first_iova) !=
+			 iova - first_iova)
 			rc = -ENOTRECOVERABLE;
 		cond_resched();
 	}
@@ -207,7 +210,7 @@ int domain_io_map(struct iommu_domain *domain,
 		rc = domain->ops->iotlb_sync_map(domain, span->first_iova,
 						 span->length);
 	if (rc && call.done &&
-	    domain_io_unmap(domain, span->first_iova, call.done))
+	    domain_io_unmap(domain, span->first_iova, call.done) != call.done)
 		return -ENOTRECOVERABLE;
 	return rc;
 }
@@ -219,11 +222,11 @@ int domain_io_map(struct iommu_domain *domain,
  * @length: bytes; a map ends there, and there is no hole
  *
  * Context: a section over the indexes; sleeps.
- * Return: 0, or -ENOTRECOVERABLE if the driver stopped early: what lies behind
- * may still be reachable by devices.
+ * Return: bytes unmapped, @length unless the driver stopped early: what lies
+ * behind may still be reachable by devices.
  */
-int domain_io_unmap(struct iommu_domain *domain, unsigned long first_iova,
-		    unsigned long length)
+unsigned long domain_io_unmap(struct iommu_domain *domain,
+			      unsigned long first_iova, unsigned long length)
 {
 	struct iommu_iotlb_gather gather;
 	size_t unmapped;
@@ -233,7 +236,7 @@ int domain_io_unmap(struct iommu_domain *domain, unsigned long first_iova,
 	iommu_iotlb_sync(domain, &gather);
 	/* More than asked for would be a neighbour's; the rule above forbids it. */
 	WARN_ON_ONCE(unmapped > length);
-	return unmapped < length ? -ENOTRECOVERABLE : 0;
+	return min(unmapped, length);
 }
 
 /**

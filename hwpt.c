@@ -28,7 +28,7 @@ static void iommufd_hwpt_destroy(struct iommufd_object *object)
 		list_del_init(&hwpt->ioas_item);
 	if (hwpt->mirroring)
 		iopt_domain_remove(&ioas->iopt, &hwpt->member);
-	iommu_domain_free(hwpt->member.domain);
+	iopt_domain_free(&ioas->iopt, &hwpt->member);
 	iommufd_object_unuse(&ioas->obj);
 }
 

@@ -136,6 +136,24 @@ void iopt_area_quarantine(struct iopt_area *area)
 }
 
 /**
+ * iopt_remove_released() - take an area out of the map whose quarantine is over
+ * @area: it, in state QUARANTINED; the caller has a reference
+ *
+ * Context: process, no lock held.
+ */
+void iopt_remove_released(struct iopt_area *area)
+{
+	struct io_pagetable *iopt = iopt_area_map(area);
+
+	scoped_guard(rwsem_write, &iopt->iova_rwsem) {
+		iopt->nr_quarantined--;
+		iopt_erase_area(area);
+	}
+	iopt_wake(iopt);
+	iopt_area_put(area);
+}
+
+/**
  * iopt_retire_area() - take an area out of the domains and out of the map
  * @area: in state UNMAPPING and the caller's
  *
@@ -324,8 +342,8 @@ static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
  * Context: process, no lock held; sleeps.
  * Return: 0; -ENOENT no area in the range, or one would be cut; -EBUSY one is
  * still being mapped; -EDEADLOCK an in-kernel user does not let go of one; -EINTR
- * fatal signal: areas below the one in question are gone by then. -ENOTRECOVERABLE a driver did not let go of one, all others are
- * gone.
+ * fatal signal: areas below the one in question are gone by then.
+ * -ENOTRECOVERABLE a driver did not let go of one, all others are gone.
  */
 int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
 	       unsigned long last_iova, unsigned long *unmapped_bytes)
@@ -399,12 +417,12 @@ void iopt_destroy(struct io_pagetable *iopt)
 	WARN_ON(!list_empty(&iopt->domains.members));
 	iopt_give_up_pinned(iopt);
 	iopt_unmap_all(iopt, &unmapped_bytes);
+	iopt_release_areas(iopt);
 	while ((area = iopt_area_from(iopt, 0))) {
 		/*
-		 * In quarantine. Who knows which of its pages were reachable,
-		 * and the page tables that could tell are gone. It is given
-		 * up as it is: pins, charge, and memory that lies in a cache
-		 * of this module.
+		 * A driver has forgotten to unpin. It is given up as it is:
+		 * pins, charge, and memory that lies in a cache of this
+		 * module.
 		 */
 		__module_get(THIS_MODULE);
 		kmemleak_not_leak(area->slice.pages);

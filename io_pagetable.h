@@ -11,8 +11,8 @@
  *   task that unmaps it; nobody else changes their state.
  * - Every LIVE area is mapped, from end to end, in every domain of the set
  *   that the current change of the set has reached (iopt_slice_in_domain()).
- * - A QUARANTINED area keeps its IOVA, pages and charge until the domain that
- *   refused to let go is freed.
+ * - A QUARANTINED area keeps its IOVA, pages and charge until the domains it was
+ *   in are freed.
  */
 #ifndef __IOMMUFD_IO_PAGETABLE_H
 #define __IOMMUFD_IO_PAGETABLE_H
@@ -183,6 +183,7 @@ void iopt_pending_abort(struct iopt_pending *pending);
 /* iopt_domain.c */
 int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member);
 void iopt_domain_remove(struct io_pagetable *iopt, struct iopt_domain *member);
+void iopt_domain_free(struct io_pagetable *iopt, struct iopt_domain *member);
 int iopt_set_large_pages(struct io_pagetable *iopt, bool large);
 
 /* iopt_split.c */

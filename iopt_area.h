@@ -11,7 +11,7 @@
  *	                                 |      iopt_unmap(); back when a user
  *	                                 |      does not let go of its pins
  *	                                 v
- *	                            QUARANTINED, until the map is destroyed
+ *	                            QUARANTINED, until its domains are freed
  *
  * An area that no domain shows goes from LIVE to (none) in one step.
  *
@@ -96,12 +96,14 @@ void iopt_area_put(struct iopt_area *area);
 void iopt_area_quarantine(struct iopt_area *area);
 void iopt_set_state(struct iopt_area *area, enum iopt_area_state state);
 int iopt_retire_area(struct iopt_area *area);
+void iopt_remove_released(struct iopt_area *area);
 void iopt_wake(struct io_pagetable *iopt);
 
 /* iopt_access.c */
 int iopt_area_evict(struct io_pagetable *iopt, struct iopt_area *area);
 
 /* iopt_domain.c */
+void iopt_release_areas(struct io_pagetable *iopt);
 unsigned long iopt_wanted_alignment(struct io_pagetable *iopt);
 bool iopt_areas_aligned(struct io_pagetable *iopt, unsigned long alignment);
 bool iopt_is_wanted(struct io_pagetable *iopt);

@@ -229,12 +229,14 @@ static int iopt_add_to_areas(struct io_pagetable *iopt,
 	return rc;
 }
 
-static void iopt_remove_from_areas(struct io_pagetable *iopt,
+/* Return: whether a driver keeps some area in the domain. */
+static bool iopt_remove_from_areas(struct io_pagetable *iopt,
 				   struct iopt_domain *member)
 {
 	struct iopt_change change = { .iopt = iopt, .member = member };
 	struct iopt_area *area;
 	struct iopt_busy busy;
+	bool stuck = false;
 
 	while ((area = iopt_change_next(&change, &busy))) {
 		struct iopt_pages *pages = area->slice.pages;
@@ -242,6 +244,7 @@ static void iopt_remove_from_areas(struct io_pagetable *iopt,
 		int rc;
 
 		rc = iopt_slice_remove_domain(&area->slice, member, &unpinned);
+		stuck |= iopt_slice_in_domain(&area->slice, member);
 		iopt_change_advance(&change, area);
 		iopt_pages_unlock_range(pages, &busy);
 		if (rc)
@@ -250,14 +253,16 @@ static void iopt_remove_from_areas(struct io_pagetable *iopt,
 		iopt_area_put(area);
 		cond_resched();
 	}
+	return stuck;
 }
 
 /* Take a member out of every area and out of the set. */
 static void iopt_withdraw(struct io_pagetable *iopt, struct iopt_domain *member)
 {
 	iopt_delist(iopt, member);
-	iopt_remove_from_areas(iopt, member);
-	list_del_rcu(&member->item);
+	member->stuck = iopt_remove_from_areas(iopt, member);
+	if (!member->stuck)
+		list_del_rcu(&member->item);
 	iopt_unreserve(iopt, member);
 }
 
@@ -278,7 +283,7 @@ static bool iopt_domain_is_usable(const struct iommu_domain *domain)
  * iopt_domain_add() - mirror the map in one more domain
  * @iopt: the map
  * @member: its domain is set, a paging domain with nothing mapped; the caller
- *	keeps it until iopt_domain_remove() has returned, and frees it by RCU, also
+ *	keeps it until iopt_domain_free() has returned, and frees it by RCU, also
  *	after a failed add; it is not added twice
  *
  * Areas that are being mapped at this moment may be filled by their mapper
@@ -290,7 +295,8 @@ static bool iopt_domain_is_usable(const struct iommu_domain *domain)
  * driver wants a device to be attached first;
  * -EADDRINUSE an area or an allowed range lies outside its aperture, or an
  * area is not aligned to its smallest page; -EFAULT, -ENOMEM from pinning;
- * -EINTR fatal signal; a driver's -errno. Nothing is mapped in it then.
+ * -EINTR fatal signal; a driver's -errno. Nothing is mapped in it then, unless a
+ * driver broke its promise.
  */
 int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member)
 {
@@ -335,6 +341,94 @@ void iopt_domain_remove(struct io_pagetable *iopt, struct iopt_domain *member)
 	iommufd_turn_take(&iopt->change_turn);
 	iopt_withdraw(iopt, member);
 	iommufd_turn_end(&iopt->change_turn);
+}
+
+/* Write down what the domain knows of the areas that it would not let go of. */
+static void iopt_rescue_areas(struct io_pagetable *iopt,
+			      struct iopt_domain *member)
+{
+	struct iopt_change change = { .iopt = iopt, .member = member };
+	struct iopt_area *area;
+	struct iopt_busy busy;
+
+	while ((area = iopt_change_next(&change, &busy))) {
+		struct iopt_slice *slice = &area->slice;
+
+		if (slice->quarantined && iopt_slice_in_domain(slice, member))
+			iopt_slice_rescue(slice, member);
+		iopt_change_advance(&change, area);
+		iopt_pages_unlock_range(slice->pages, &busy);
+		iopt_area_put(area);
+		cond_resched();
+	}
+}
+
+/*
+ * An area that somebody is about to put into quarantine is not there yet, and one
+ * that in-kernel users have pins through is found by them through its IOVA: those
+ * stay until the map is destroyed.
+ */
+static bool iopt_may_release(struct iopt_area *area)
+{
+	return READ_ONCE(area->state) == IOPT_AREA_QUARANTINED &&
+	       area->slice.quarantined &&
+	       !atomic_long_read(&area->pinned_pages) &&
+	       !iopt_slice_wanted(&area->slice);
+}
+
+/**
+ * iopt_release_areas() - end the quarantine of what no domain shows any more
+ * @iopt: the map
+ *
+ * Context: process, no lock held, the caller's turn to change the domains, or
+ * nobody else's; sleeps.
+ */
+void iopt_release_areas(struct io_pagetable *iopt)
+{
+	struct iopt_change change = { .iopt = iopt };
+	struct iopt_area *area;
+	struct iopt_busy busy;
+
+	while ((area = iopt_change_next(&change, &busy))) {
+		struct iopt_pages *pages = area->slice.pages;
+		bool may_release = iopt_may_release(area);
+		unsigned long unpinned = 0;
+
+		if (may_release)
+			unpinned = iopt_slice_release(&area->slice);
+		iopt_change_advance(&change, area);
+		iopt_pages_unlock_range(pages, &busy);
+		pages->ops->uncharge(pages, unpinned);
+		if (may_release)
+			iopt_remove_released(area);
+		iopt_area_put(area);
+		cond_resched();
+	}
+}
+
+/**
+ * iopt_domain_free() - free the domain of a member
+ * @iopt: the map it was added to, or should have been
+ * @member: removed, or never added; no device is attached to its domain
+ *
+ * If the driver did not unmap all it was told to, this is the end of the
+ * quarantine.
+ *
+ * Context: process, no lock held; sleeps.
+ */
+void iopt_domain_free(struct io_pagetable *iopt, struct iopt_domain *member)
+{
+	if (!member->stuck) {
+		iommu_domain_free(member->domain);
+		return;
+	}
+	guard(iommufd_turn)(&iopt->change_turn);
+
+	/* Whoever found it there reads from it in a section: walk through all. */
+	list_del_rcu(&member->item);
+	iopt_rescue_areas(iopt, member);
+	iommu_domain_free(member->domain);
+	iopt_release_areas(iopt);
 }
 
 /**

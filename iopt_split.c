@@ -41,7 +41,6 @@ static int iopt_cut_area(struct io_pagetable *iopt, struct iopt_area *area,
 		return rc;
 
 	kref_init(&upper->kref);
-	upper->iopt = iopt;
 	upper->state = area->state;
 	iova_map_erase(&iopt->areas, &slice->iova);
 	slice->iova.last_iova = iova - 1;

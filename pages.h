@@ -179,6 +179,8 @@ struct iopt_busy {
  * @add_seq: number of the change that added it, from 1
  * @leave_seq: number of the change that removes it, 0 while it is wanted
  * @item: in iopt_domains.members
+ * @stuck: it has left, and a slice in quarantine still shows in it: it stays in
+ *	the set until it is freed
  * @rcu: walkers of the set may still look at it when it has left
  */
 struct iopt_domain {
@@ -186,6 +188,7 @@ struct iopt_domain {
 	u64 add_seq;
 	u64 leave_seq;
 	struct list_head item;
+	bool stuck;
 	struct rcu_head rcu;
 };
 
@@ -210,6 +213,8 @@ struct iopt_domains {
  * @pages: the memory
  * @domains: the set whose members show it
  * @storage: the member PFNs are read back from, NULL while @filled_pages is 0
+ * @kept_page: when @quarantined: the pages in front of it are unmapped everywhere
+ *	and unpinned
  * @seq: the last change of the set that was applied to this slice
  * @filled_pages: so many pages from the first are pinned and mapped in each
  *	member that iopt_slice_in_domain() names, no others
@@ -217,7 +222,8 @@ struct iopt_domains {
  * @iommu_prot: IOMMU_READ, IOMMU_WRITE, IOMMU_CACHE
  * @filler: somebody is in iopt_slice_fill() and goes on until it is filled
  * @gone: the owner tears it down; it will not be filled any more
- * @quarantined: a driver did not unmap all of it: nothing of it is touched again
+ * @quarantined: a driver did not unmap all of it: nothing of it is unpinned until
+ *	every member that showed it is freed
  *
  * Everything but the constant first four is guarded by a section over @span.
  */
@@ -226,7 +232,10 @@ struct iopt_slice {
 	struct interval_tree_node span;
 	struct iopt_pages *pages;
 	struct iopt_domains *domains;
-	struct iopt_domain *storage;
+	union {
+		struct iopt_domain *storage;
+		unsigned long kept_page;
+	};
 	u64 seq;
 	unsigned long filled_pages;
 	unsigned int page_offset;
@@ -237,18 +246,8 @@ struct iopt_slice {
 };
 
 /**
- * enum iopt_cover_reason - why it matters whether a page is covered
- * @IOPT_COVER_TO_SHARE: to use the page that is pinned already
- * @IOPT_COVER_TO_KEEP: not to unpin a page that somebody uses
- */
-enum iopt_cover_reason {
-	IOPT_COVER_TO_SHARE,
-	IOPT_COVER_TO_KEEP,
-};
-
-/**
  * enum iopt_tier - who keeps a page pinned, and hence knows its PFN
- * @IOPT_TIER_NONE: nobody
+ * @IOPT_TIER_NONE: nobody; is 0
  * @IOPT_TIER_SLICE: a slice: a record or a domain knows it
  * @IOPT_TIER_HELD: an access: the xarray knows it
  */
@@ -261,8 +260,6 @@ enum iopt_tier {
 /**
  * struct iopt_cover - a question who keeps pages pinned
  * @self: a slice that does not count, or NULL
- * @why: what for. A slice in quarantine may show a page and may not, so nothing
- *	of it can be shared and nothing of it may be unpinned
  * @first_index: index of the first page of interest
  * @last_index: the last one, inclusive; lowered to the last one for which the
  *	answer is the same
@@ -270,7 +267,6 @@ enum iopt_tier {
  */
 struct iopt_cover {
 	const struct iopt_slice *self;
-	enum iopt_cover_reason why;
 	unsigned long first_index;
 	unsigned long last_index;
 	struct iopt_slice *slice;
@@ -352,6 +348,11 @@ static inline bool iopt_slice_in_domain(const struct iopt_slice *slice,
 	       (!leave_seq || slice->seq < leave_seq);
 }
 
+/* Visit the members that map a slice, in a section over it. */
+#define iopt_slice_for_each_member(slice, member)                         \
+	for ((member) = NULL;                                             \
+	     ((member) = iopt_slice_next_member((slice), (member))) != NULL;)
+
 static inline struct iopt_busy iopt_slice_range(const struct iopt_slice *slice)
 {
 	return (struct iopt_busy){
@@ -403,6 +404,8 @@ int iopt_pages_charge(struct iopt_pages *pages, unsigned long npages);
 void iopt_pages_uncharge(struct iopt_pages *pages, unsigned long npages);
 
 /* pages_read.c */
+struct iopt_domain *iopt_slice_next_member(struct iopt_slice *slice,
+					   struct iopt_domain *member);
 struct domain_io_span iopt_slice_span(const struct iopt_slice *slice,
 				      unsigned long first_page,
 				      unsigned long npages);
@@ -414,6 +417,9 @@ int iopt_pages_prepare_record(struct iopt_pages *pages,
 			      struct pfn_record **out_record);
 void iopt_pages_insert_record(struct iopt_pages *pages,
 			      struct pfn_record *record);
+struct pfn_record *iopt_pages_find_record(struct iopt_pages *pages,
+					  unsigned long index,
+					  unsigned long *last_index);
 void iopt_pages_drop_records(struct iopt_pages *pages,
 			     unsigned long first_index,
 			     unsigned long last_index);
@@ -461,5 +467,15 @@ int iopt_slice_add_domain(struct iopt_slice *slice, struct iopt_domain *member,
 int iopt_slice_remove_domain(struct iopt_slice *slice,
 			     struct iopt_domain *member,
 			     unsigned long *unpinned);
+bool iopt_slice_wanted(struct iopt_slice *slice);
+unsigned long iopt_slice_unpin(struct iopt_slice *slice,
+			       unsigned long first_page,
+			       struct pfn_batch *batch);
+void iopt_slice_uncover(struct iopt_slice *slice);
+
+/* pages_quarantine.c */
+int iopt_slice_quarantine(struct iopt_slice *slice, unsigned long kept_page);
+void iopt_slice_rescue(struct iopt_slice *slice, struct iopt_domain *member);
+unsigned long iopt_slice_release(struct iopt_slice *slice);
 
 #endif

@@ -61,8 +61,10 @@ static struct iopt_held *iopt_pages_make_held(struct iopt_pages *pages)
 
 	spin_lock(&pages->lock);
 	other = pages->held;
-	if (!other)
+	if (!other) {
+		/* Those who look without the lock find it initialised. */
 		smp_store_release(&pages->held, held);
+	}
 	spin_unlock(&pages->lock);
 	if (!other)
 		return held;
@@ -415,7 +417,6 @@ static unsigned long iopt_access_release_all(struct iopt_pages *pages,
 			  READ_ONCE(iopt_temp_bytes_limit));
 	while (index != end_index) {
 		struct iopt_cover cover = {
-			.why = IOPT_COVER_TO_KEEP,
 			.first_index = index,
 			.last_index = end_index - 1,
 		};

@@ -18,7 +18,6 @@
  * memory (I4): a batch that cannot be enlarged is a short batch.
  */
 #include <linux/iommu.h>
-#include <linux/rculist.h>
 
 #include "domain_io.h"
 #include "pages.h"
@@ -27,47 +26,16 @@
 /* Runs read back before they are unmapped and flushed: at 4 KiB, 16 MiB. */
 #define IOPT_UNFILL_RUNS 4096UL
 
-/*
- * The next member that maps the slice after one that does, or the first one
- * after NULL. Members that do not may be freed behind the walker's back, so they
- * are looked at under RCU; one that does cannot leave before the caller's section
- * ends.
+/**
+ * iopt_slice_wanted() - is there a member that shows a slice, or is going to?
+ * @slice: the slice
+ *
+ * Context: a section over the slice.
+ * Return: true if there is.
  */
-static struct iopt_domain *iopt_slice_next_member(struct iopt_slice *slice,
-						  struct iopt_domain *member)
-{
-	struct list_head *members = &slice->domains->members;
-
-	guard(rcu)();
-
-	if (!member)
-		member = list_entry(members, struct iopt_domain, item);
-	list_for_each_entry_continue_rcu(member, members, item) {
-		if (iopt_slice_in_domain(slice, member))
-			return member;
-	}
-	return NULL;
-}
-
-#define iopt_slice_for_each_member(slice, member)                         \
-	for ((member) = NULL;                                             \
-	     ((member) = iopt_slice_next_member((slice), (member))) != NULL;)
-
-static bool iopt_slice_wanted(struct iopt_slice *slice)
+bool iopt_slice_wanted(struct iopt_slice *slice)
 {
 	return iopt_slice_next_member(slice, NULL);
-}
-
-/*
- * The driver broke its promise: devices may still reach pages of this slice.
- * They stay pinned and charged, and their IOVA stays taken.
- */
-static int iopt_slice_quarantine(struct iopt_slice *slice)
-{
-	slice->quarantined = true;
-	pr_warn_once("an IOMMU driver did not unmap all of IOVA %#lx-%#lx: its pages stay pinned\n",
-		     slice->iova.first_iova, slice->iova.last_iova);
-	return -ENOTRECOVERABLE;
 }
 
 static void iopt_slice_cover(struct iopt_slice *slice)
@@ -80,7 +48,13 @@ static void iopt_slice_cover(struct iopt_slice *slice)
 	spin_unlock(&pages->lock);
 }
 
-static void iopt_slice_uncover(struct iopt_slice *slice)
+/**
+ * iopt_slice_uncover() - nothing of a slice is filled any more
+ * @slice: a slice that was
+ *
+ * Context: a section over the slice.
+ */
+void iopt_slice_uncover(struct iopt_slice *slice)
 {
 	struct iopt_pages *pages = slice->pages;
 
@@ -114,7 +88,7 @@ static int iopt_fill_map(struct iopt_slice *slice,
 		if (member == failed)
 			break;
 		if (domain_io_unmap(member->domain, span.first_iova,
-				    span.length))
+				    span.length) != span.length)
 			rc = -ENOTRECOVERABLE;
 	}
 	return rc;
@@ -143,6 +117,9 @@ static int iopt_fill_use(struct iopt_slice *slice, struct iopt_gather *gather)
 		pfn_record_free(record);
 		return rc;
 	}
+	/* No domain maps all of it, so none can be asked later. */
+	if (rc && !record)
+		record = pfn_record_create(gather->first_index, gather->batch);
 
 	/* What a driver failed to take back is shown, too: nobody unpins it. */
 	if (!slice->filled_pages)
@@ -150,7 +127,7 @@ static int iopt_fill_use(struct iopt_slice *slice, struct iopt_gather *gather)
 	iopt_pages_insert_record(slice->pages, record);
 	iopt_gather_keep(gather);
 	slice->filled_pages += npages;
-	return rc ? iopt_slice_quarantine(slice) : 0;
+	return rc ? iopt_slice_quarantine(slice, 0) : 0;
 }
 
 /*
@@ -235,27 +212,38 @@ int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
 	return rc;
 }
 
-/* Unmap one batch from every member; flushed when it returns. */
-static int iopt_unfill_unmap(struct iopt_slice *slice,
-			     const struct domain_io_span *span)
+/*
+ * Unmap one batch from every member; flushed when it returns.
+ *
+ * Return: pages, from the front on, that no member maps any more.
+ */
+static unsigned long iopt_unfill_unmap(struct iopt_slice *slice,
+				       const struct domain_io_span *span)
 {
+	unsigned long unmapped = span->length;
 	struct iopt_domain *member;
-	int rc = 0;
 
 	iopt_slice_for_each_member(slice, member)
-		rc = domain_io_unmap(member->domain, span->first_iova,
-				     span->length) ?: rc;
-	return rc;
+		unmapped = min(unmapped,
+			       domain_io_unmap(member->domain, span->first_iova,
+					       span->length));
+	if (unmapped == span->length)
+		return PFN_UP(span->page_offset + unmapped);
+	return (span->page_offset + unmapped) / PAGE_SIZE;
 }
 
-/*
- * Unpin what no other slice covers of a batch that is unmapped.
+/**
+ * iopt_slice_unpin() - unpin what nobody else covers of a batch that is unmapped
+ * @slice: whose pages
+ * @first_page: the first of them, counted from the start of the slice
+ * @batch: their PFNs; empty then
  *
+ * Context: a section over the slice.
  * Return: pages unpinned.
  */
-static unsigned long iopt_unfill_unpin(struct iopt_slice *slice,
-				       unsigned long first_page,
-				       struct pfn_batch *batch)
+unsigned long iopt_slice_unpin(struct iopt_slice *slice,
+			       unsigned long first_page,
+			       struct pfn_batch *batch)
 {
 	unsigned long index = slice->span.start + first_page;
 	unsigned long end_index = index + batch->npfns;
@@ -264,7 +252,6 @@ static unsigned long iopt_unfill_unpin(struct iopt_slice *slice,
 	while (index != end_index) {
 		struct iopt_cover cover = {
 			.self = slice,
-			.why = IOPT_COVER_TO_KEEP,
 			.first_index = index,
 			.last_index = end_index - 1,
 		};
@@ -290,7 +277,6 @@ static bool iopt_unfill_is_covered(struct iopt_slice *slice,
 	unsigned long last_index = first_index + npages - 1;
 	struct iopt_cover cover = {
 		.self = slice,
-		.why = IOPT_COVER_TO_KEEP,
 		.first_index = first_index,
 		.last_index = last_index,
 	};
@@ -302,30 +288,33 @@ static bool iopt_unfill_is_covered(struct iopt_slice *slice,
 /*
  * Take the next pages out of every member and unpin them.
  *
- * Return: so many; 0 when a driver failed.
+ * Return: true with *first_page behind them; false when a driver failed, and it is
+ * the first page that a member may still show.
  */
-static unsigned long iopt_unfill_next(struct iopt_slice *slice,
-				      unsigned long first_page,
-				      struct pfn_batch *batch,
-				      unsigned long *unpinned)
+static bool iopt_unfill_next(struct iopt_slice *slice,
+			     unsigned long *first_page,
+			     struct pfn_batch *batch, unsigned long *unpinned)
 {
-	unsigned long npages = slice->filled_pages - first_page;
+	unsigned long npages = slice->filled_pages - *first_page;
 	struct domain_io_span span;
+	unsigned long done;
 	bool is_covered;
 
-	npages = iopt_slice_bound(slice, first_page, npages);
-	is_covered = iopt_unfill_is_covered(slice, first_page, npages);
+	npages = iopt_slice_bound(slice, *first_page, npages);
+	is_covered = iopt_unfill_is_covered(slice, *first_page, npages);
 	/* What is not going to be unpinned need not be known. */
 	if (!is_covered)
-		npages = iopt_slice_read(slice, first_page, npages, batch);
+		npages = iopt_slice_read(slice, *first_page, npages, batch);
 	if (!npages)
-		return 0;
-	span = iopt_slice_span(slice, first_page, npages);
-	if (iopt_unfill_unmap(slice, &span))
-		return 0;
-	if (!is_covered)
-		*unpinned += iopt_unfill_unpin(slice, first_page, batch);
-	return npages;
+		return false;
+	span = iopt_slice_span(slice, *first_page, npages);
+	done = iopt_unfill_unmap(slice, &span);
+	if (!is_covered) {
+		pfn_batch_trim(batch, done);
+		*unpinned += iopt_slice_unpin(slice, *first_page, batch);
+	}
+	*first_page += done;
+	return done == npages;
 }
 
 /*
@@ -343,14 +332,10 @@ static int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
 			  READ_ONCE(iopt_temp_bytes_limit));
 
 	while (first_page != slice->filled_pages) {
-		unsigned long npages = iopt_unfill_next(slice, first_page,
-							&batch, unpinned);
-
-		if (!npages) {
-			rc = iopt_slice_quarantine(slice);
+		if (!iopt_unfill_next(slice, &first_page, &batch, unpinned)) {
+			rc = iopt_slice_quarantine(slice, first_page);
 			break;
 		}
-		first_page += npages;
 		cond_resched();
 	}
 
@@ -403,7 +388,7 @@ static int iopt_slice_unmap_from(struct iopt_slice *slice,
 		n = iopt_slice_bound(slice, first_page, npages - first_page);
 		span = iopt_slice_span(slice, first_page, n);
 		if (domain_io_unmap(member->domain, span.first_iova,
-				    span.length))
+				    span.length) != span.length)
 			return -ENOTRECOVERABLE;
 		first_page += n;
 		cond_resched();
@@ -446,7 +431,7 @@ static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
 	if (rc && iopt_slice_unmap_from(slice, member, first_page))
 		rc = -ENOTRECOVERABLE;
 	if (rc == -ENOTRECOVERABLE)
-		iopt_slice_quarantine(slice);
+		iopt_slice_quarantine(slice, 0);
 	return rc;
 }
 
@@ -500,7 +485,7 @@ static int iopt_slice_unmap_member(struct iopt_slice *slice,
 				   struct iopt_domain *other)
 {
 	if (iopt_slice_unmap_from(slice, member, slice->filled_pages))
-		return iopt_slice_quarantine(slice);
+		return iopt_slice_quarantine(slice, 0);
 	slice->storage = other;
 	return 0;
 }

@@ -46,7 +46,6 @@ static unsigned long iopt_gather_count(struct iopt_gather *gather,
 	while (first_index != gather->end_index) {
 		struct iopt_cover cover = {
 			.self = gather->self,
-			.why = IOPT_COVER_TO_SHARE,
 			.first_index = first_index,
 			.last_index = gather->end_index - 1,
 		};
@@ -88,7 +87,6 @@ static int iopt_gather_part(struct iopt_gather *gather,
 	struct iopt_gather_part *part = &gather->parts[gather->nr_parts];
 	struct iopt_cover cover = {
 		.self = gather->self,
-		.why = IOPT_COVER_TO_SHARE,
 		.first_index = gather->first_index + gather->npages,
 		.last_index = last_index,
 	};
@@ -194,7 +192,6 @@ static int iopt_gather_settle_part(struct iopt_gather *gather,
 	while (gather->first_index + gather->npages != end_index) {
 		struct iopt_cover cover = {
 			.self = gather->self,
-			.why = IOPT_COVER_TO_SHARE,
 			.first_index = gather->first_index + gather->npages,
 			.last_index = end_index - 1,
 		};
@@ -202,7 +199,7 @@ static int iopt_gather_settle_part(struct iopt_gather *gather,
 		unsigned long npages = cover.last_index - cover.first_index + 1;
 		unsigned long done = npages;
 
-		if ((tier == IOPT_TIER_NONE) != (part->tier == IOPT_TIER_NONE))
+		if (!tier != !part->tier)
 			return 0;
 		if (tier != IOPT_TIER_SLICE)
 			gather->has_news = true;

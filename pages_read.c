@@ -10,6 +10,7 @@
  */
 #include <linux/atomic.h>
 #include <linux/module.h>
+#include <linux/rculist.h>
 #include <linux/sizes.h>
 
 #include "domain_io.h"
@@ -81,6 +82,33 @@ unsigned long iopt_slice_bound(const struct iopt_slice *slice,
 
 	return min(npages, PFN_UP((unsigned long)SZ_1G -
 					(iova & (SZ_1G - 1))));
+}
+
+/**
+ * iopt_slice_next_member() - the next member that maps a slice
+ * @slice: the slice
+ * @member: a member that does, or NULL to begin
+ *
+ * Members that do not map it may be freed behind the walker's back, so they are
+ * looked at under RCU; one that does cannot leave before the section ends.
+ *
+ * Context: a section over the slice.
+ * Return: the member or NULL.
+ */
+struct iopt_domain *iopt_slice_next_member(struct iopt_slice *slice,
+					   struct iopt_domain *member)
+{
+	struct list_head *members = &slice->domains->members;
+
+	guard(rcu)();
+
+	if (!member)
+		member = list_entry(members, struct iopt_domain, item);
+	list_for_each_entry_continue_rcu(member, members, item) {
+		if (iopt_slice_in_domain(slice, member))
+			return member;
+	}
+	return NULL;
 }
 
 static bool iopt_pages_has_record(struct iopt_pages *pages,
@@ -199,15 +227,19 @@ static bool iopt_record_is_newer(const struct pfn_record *record,
 	return !other || record->seq > other->seq;
 }
 
-/*
- * The newest record that covers an index.
+/**
+ * iopt_pages_find_record() - find the newest record that covers an index
+ * @pages: whose PFNs
+ * @index: the index
+ * @last_index: the last index of interest; lowered to where the record ends, or
+ *	another one, or the first one, takes over
  *
- * Return: the record or NULL. *last_index is lowered to where another one, or
- * the first one, takes over.
+ * Context: a section over the indexes.
+ * Return: the record or NULL.
  */
-static struct pfn_record *iopt_pages_find_record(struct iopt_pages *pages,
-						 unsigned long index,
-						 unsigned long *last_index)
+struct pfn_record *iopt_pages_find_record(struct iopt_pages *pages,
+					  unsigned long index,
+					  unsigned long *last_index)
 {
 	struct pfn_record *found = NULL;
 	struct interval_tree_node *span;
@@ -232,7 +264,26 @@ static struct pfn_record *iopt_pages_find_record(struct iopt_pages *pages,
 		found = record;
 	}
 	spin_unlock(&pages->lock);
+	if (found)
+		*last_index = min(*last_index, found->span.last);
 	return found;
+}
+
+/* Some member still maps a page in quarantine, or none, and nobody knows it. */
+static unsigned long iopt_slice_read_kept(struct iopt_slice *slice,
+					  const struct domain_io_span *span,
+					  struct pfn_batch *batch)
+{
+	struct iopt_domain *member;
+
+	iopt_slice_for_each_member(slice, member) {
+		unsigned long npages = domain_io_read(member->domain, span,
+						      batch);
+
+		if (npages)
+			return npages;
+	}
+	return 0;
 }
 
 /*
@@ -257,25 +308,27 @@ static unsigned long iopt_slice_read_tier(struct iopt_slice *slice,
 		return pfn_record_read(record, first_index, npages, batch);
 
 	span = iopt_slice_span(slice, first_page, npages);
+	if (slice->quarantined)
+		return iopt_slice_read_kept(slice, &span, batch);
 	return domain_io_read(slice->storage->domain, &span, batch);
 }
 
 /*
- * The first page from @first_index on that @slice keeps pinned, for somebody who
- * asks as @why; past @last_index if there is none.
+ * The first page from @first_index on that @slice keeps pinned; ULONG_MAX if
+ * there is none.
  */
 static unsigned long iopt_slice_covers_from(const struct iopt_slice *slice,
-					    enum iopt_cover_reason why,
 					    unsigned long first_index)
 {
 	unsigned long end_index = slice->span.start +
 				  READ_ONCE(slice->filled_pages);
+	unsigned long start_index = slice->span.start;
 
+	if (READ_ONCE(slice->quarantined))
+		start_index += slice->kept_page;
 	if (end_index <= first_index)
 		return ULONG_MAX;
-	if (why == IOPT_COVER_TO_SHARE && READ_ONCE(slice->quarantined))
-		return ULONG_MAX;
-	return max(slice->span.start, first_index);
+	return max(start_index, first_index);
 }
 
 /**
@@ -306,8 +359,7 @@ enum iopt_tier iopt_pages_cover_slice(struct iopt_pages *pages,
 
 		if (slice == cover->self)
 			continue;
-		index = iopt_slice_covers_from(slice, cover->why,
-					       cover->first_index);
+		index = iopt_slice_covers_from(slice, cover->first_index);
 		if (index > cover->last_index)
 			continue;
 		if (index > cover->first_index) {

@@ -167,7 +167,6 @@ int iopt_user_copy(struct iopt_pages *pages, const struct iopt_rw *rw)
 static bool iopt_rw_covered(struct iopt_pages *pages, struct iopt_rw *rw)
 {
 	struct iopt_cover cover = {
-		.why = IOPT_COVER_TO_SHARE,
 		.first_index = rw->first_byte / PAGE_SIZE,
 		.last_index = (rw->first_byte + rw->length - 1) / PAGE_SIZE,
 	};

@@ -211,3 +211,30 @@ void pfn_batch_skip_front(struct pfn_batch *batch, unsigned long npfns)
 	run->npfns -= npfns;
 	batch->first_run = run - batch->runs;
 }
+
+/**
+ * pfn_batch_trim - drop pages from the back
+ * @batch: the batch
+ * @npfns: number of pages to keep, from the front on; more than there are keeps all
+ *
+ * Context: Any.
+ */
+void pfn_batch_trim(struct pfn_batch *batch, unsigned long npfns)
+{
+	if (!npfns) {
+		pfn_batch_clear(batch);
+		return;
+	}
+	while (batch->npfns > npfns) {
+		struct pfn_run *run = batch->runs + batch->end_run - 1;
+		unsigned long excess = batch->npfns - npfns;
+
+		if (excess < run->npfns) {
+			run->npfns -= excess;
+			batch->npfns -= excess;
+		} else {
+			batch->npfns -= run->npfns;
+			batch->end_run--;
+		}
+	}
+}

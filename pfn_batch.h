@@ -60,6 +60,7 @@ bool pfn_batch_add(struct pfn_batch *batch, unsigned long pfn, u32 npfns);
 size_t pfn_batch_add_pages(struct pfn_batch *batch, struct page **pages,
 			   size_t npages);
 void pfn_batch_skip_front(struct pfn_batch *batch, unsigned long npfns);
+void pfn_batch_trim(struct pfn_batch *batch, unsigned long npfns);
 
 /**
  * pfn_batch_clear - forget all runs, keep the array

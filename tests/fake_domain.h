@@ -54,6 +54,7 @@ enum fake_personality {
  * @small_leaves: map all with the smallest leaves, whatever was asked for
  * @unpinned: the addresses are made up: do not look at the pages
  * @tolerant: count violations, do not fail the test
+ * @keeps: it is freed with what it refused to unmap
  * @yields: let others run at random moments
  */
 struct fake_domain {
@@ -73,6 +74,7 @@ struct fake_domain {
 	bool small_leaves;
 	bool unpinned;
 	bool tolerant;
+	bool keeps;
 	bool yields;
 };
 

@@ -431,7 +431,12 @@ static phys_addr_t fake_iova_to_phys(struct iommu_domain *domain,
 
 static void fake_free(struct iommu_domain *domain)
 {
-	fake_domain_free(to_fake(domain));
+	struct fake_domain *fake = to_fake(domain);
+
+	if (fake->keeps)
+		fake_domain_abandon(fake);
+	else
+		fake_domain_free(fake);
 }
 
 static const struct iommu_domain_ops fake_ops = {

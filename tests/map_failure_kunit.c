@@ -217,37 +217,14 @@ static void expect_reachable_is_pinned(struct map_fixture *f,
 	}
 }
 
-static unsigned long unpin_test_pages(struct map_fixture *f)
+/* End a fixture with one area in quarantine, by freeing what keeps it there. */
+static void end_quarantine(struct map_fixture *f, struct map_domain *domain,
+			   unsigned long iova)
 {
-	unsigned long unpinned = 0;
-	unsigned long i;
-
-	for (i = 0; i < TEST_PAGES; i++) {
-		while (user_memory_pins(f->memory, i)) {
-			unpin_user_page(f->memory->pages[i]);
-			unpinned++;
-		}
-	}
-	return unpinned;
-}
-
-/*
- * End a fixture with one area in quarantine. What iopt_destroy() gives up, pins,
- * charge and memory, is freed here.
- */
-static void end_quarantine(struct map_fixture *f, unsigned long iova)
-{
-	struct iopt_pages *pages = area_at(f, iova)->slice.pages;
-	unsigned long npinned = pages->npinned;
-
 	KUNIT_EXPECT_EQ(f->test, f->iopt.nr_quarantined, 1);
-	expect_charge(f, npinned);
-	iopt_destroy(&f->iopt);
-	KUNIT_EXPECT_EQ(f->test, unpin_test_pages(f), npinned);
-	pages->ops->uncharge(pages, npinned);
-	pages->ops->release(pages);
-	kfree(pages);
-	expect_charge(f, 0);
+	expect_charge(f, area_at(f, iova)->slice.pages->npinned);
+	map_domain_let_go(&f->iopt, domain);
+	map_fixture_end(f);
 }
 
 /* Scenario 17. */
@@ -287,9 +264,8 @@ static void short_unmap_is_quarantined(struct kunit *test)
 		/* A domain that comes now has none of it. */
 		map_domain_remove(f, map_domain_add(f, FAKE_ARM));
 		iopt_domain_remove(&f->iopt, &domain->member);
-		fake_domain_abandon(domain->fake);
-		kfree_rcu(domain, member.rcu);
-		end_quarantine(f, TEST_IOVA);
+		expect_reachable_is_pinned(f, domain, TEST_IOVA);
+		end_quarantine(f, domain, TEST_IOVA);
 	}
 }
 
@@ -311,9 +287,7 @@ static void short_unmap_at_detach_is_quarantined(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, iopt_unmap_all(&f->iopt, &unmapped_bytes),
 			-ENOTRECOVERABLE);
 	KUNIT_EXPECT_EQ(test, unmapped_bytes, 16 * PAGE_SIZE);
-	fake_domain_abandon(domain->fake);
-	kfree_rcu(domain, member.rcu);
-	end_quarantine(f, TEST_IOVA);
+	end_quarantine(f, domain, TEST_IOVA);
 }
 
 /* The undo of a failed map fails as well. */
@@ -331,9 +305,7 @@ static void short_scrub_is_quarantined(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, map_pages_at(f, 0, 1, TEST_IOVA), -EEXIST);
 	iopt_domain_remove(&f->iopt, &domain->member);
 	expect_pins(f, 0, 32, 1);
-	fake_domain_abandon(domain->fake);
-	kfree_rcu(domain, member.rcu);
-	end_quarantine(f, TEST_IOVA);
+	end_quarantine(f, domain, TEST_IOVA);
 }
 
 static struct kunit_case map_failure_cases[] = {

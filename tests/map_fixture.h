@@ -88,6 +88,7 @@ int map_domain_try_add(struct map_fixture *f, struct map_domain *domain);
 struct map_domain *map_domain_add(struct map_fixture *f,
 				  enum fake_personality personality);
 void map_domain_free(struct map_domain *domain);
+void map_domain_let_go(struct io_pagetable *iopt, struct map_domain *domain);
 void map_domain_remove(struct map_fixture *f, struct map_domain *domain);
 
 void expect_pins(struct map_fixture *f, unsigned long first_page,

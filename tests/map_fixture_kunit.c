@@ -203,6 +203,19 @@ void map_domain_free(struct map_domain *domain)
 }
 
 /**
+ * map_domain_let_go() - free a domain that refused to unmap something
+ * @iopt: the map it was in
+ * @domain: the domain, removed
+ */
+void map_domain_let_go(struct io_pagetable *iopt, struct map_domain *domain)
+{
+	KUNIT_EXPECT_TRUE(domain->fake->test, domain->member.stuck);
+	domain->fake->keeps = true;
+	iopt_domain_free(iopt, &domain->member);
+	kfree_rcu(domain, member.rcu);
+}
+
+/**
  * map_domain_try_add() - add a domain to the map's set, or free it
  * @f: the fixture
  * @domain: the domain

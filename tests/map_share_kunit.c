@@ -164,43 +164,8 @@ static void pinned_anew_is_known_anew(struct kunit *test)
 	}
 }
 
-static struct iopt_pages *pages_at(struct map_fixture *f,
-				   struct io_pagetable *iopt,
-				   unsigned long iova)
-{
-	struct iopt_area *area;
-
-	scoped_guard(rwsem_read, &iopt->iova_rwsem)
-		area = iopt_area_from(iopt, iova);
-	KUNIT_ASSERT_NOT_NULL(f->test, area);
-	return area->slice.pages;
-}
-
-/* The area that was given up is not the first one of @pages. */
-static void free_given_up(struct map_fixture *f, struct iopt_pages *pages)
-{
-	unsigned long i;
-
-	for (i = 0; i < TEST_PAGES; i++) {
-		while (user_memory_pins(f->memory, i))
-			unpin_user_page(f->memory->pages[i]);
-	}
-	pages->ops->uncharge(pages, pages->npinned);
-	pages->ops->release(pages);
-}
-
-static void abandon(struct io_pagetable *iopt, struct map_domain *domain)
-{
-	iopt_domain_remove(iopt, &domain->member);
-	fake_domain_abandon(domain->fake);
-	kfree_rcu(domain, member.rcu);
-}
-
-/*
- * What is in quarantine is no source of pinned pages: some of it was unpinned
- * before the driver refused, and the domain that knew it may be gone.
- */
-static void nothing_is_taken_from_quarantine(struct kunit *test)
+/* What is in quarantine is pinned, and not pinned again; what was let go of is. */
+static void quarantine_is_shared(struct kunit *test)
 {
 	unsigned long iova = SZ_1G - 32 * PAGE_SIZE;
 	unsigned int layout;
@@ -212,33 +177,33 @@ static void nothing_is_taken_from_quarantine(struct kunit *test)
 		struct map_domain *first = map_domain_add(f, FAKE_ARM);
 		struct map_domain *second = map_domain_make(f, FAKE_VIRTIO);
 		unsigned long unmapped_bytes;
-		struct iopt_pages *pages;
 
 		KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, TEST_PAGES, iova), 0);
 		KUNIT_ASSERT_EQ(test, copy_to_other_map(f, other, iova), 0);
-		pages = pages_at(f, other, COPY_IOVA);
 		/* One call for what lies below the gigabyte: that one works. */
 		first->fake->fail_unmap = 2;
 		KUNIT_EXPECT_EQ(test, iopt_unmap_all(&f->iopt, &unmapped_bytes),
 				-ENOTRECOVERABLE);
 		expect_pins(f, 0, 32, 0);
 		expect_pins(f, 32, 32, 1);
-		abandon(&f->iopt, first);
+		iopt_domain_remove(&f->iopt, &first->member);
 
 		KUNIT_EXPECT_EQ(test, iopt_domain_add(other, &second->member),
 				0);
 		expect_mapped(f, second, 0, TEST_PAGES, COPY_IOVA);
+		expect_pins(f, 0, TEST_PAGES, 1);
 		fake_domain_check(second->fake);
+		if (layout % 2)
+			map_domain_let_go(&f->iopt, first);
+		expect_pins(f, 0, TEST_PAGES, 1);
 		iopt_domain_remove(other, &second->member);
 		map_domain_free(second);
 		iopt_destroy(other);
-		iopt_destroy(&f->iopt);
-		/* Those that refused are pinned to the end. */
-		KUNIT_EXPECT_GE(test, user_memory_pins(f->memory, 40), 1);
-		expect_charge(f, pages->npinned);
-		free_given_up(f, pages);
-		kfree(pages);
-		expect_charge(f, 0);
+		if (!(layout % 2)) {
+			expect_pins(f, 32, 32, 1);
+			map_domain_let_go(&f->iopt, first);
+		}
+		map_fixture_end(f);
 	}
 }
 
@@ -253,13 +218,10 @@ static void quarantined_copy_keeps_its_pages(struct kunit *test)
 		struct io_pagetable *other = make_other_map(test);
 		struct map_domain *first = map_domain_add(f, FAKE_ARM);
 		struct map_domain *second = map_domain_make(f, FAKE_VTD);
-		struct iopt_pages *pages;
-		struct iopt_area *area;
 		unsigned long i;
 
 		KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, TEST_PAGES, TEST_IOVA),
 				0);
-		pages = pages_at(f, &f->iopt, TEST_IOVA);
 		KUNIT_ASSERT_EQ(test, iopt_domain_add(other, &second->member),
 				0);
 		second->fake->fail_map = layouts[layout] == 1 ? 3 : 1;
@@ -275,17 +237,11 @@ static void quarantined_copy_keeps_its_pages(struct kunit *test)
 						user_memory_pins(f->memory, i),
 						1);
 		}
-		area = container_of(iova_map_find_from(&other->areas, 0),
-				    struct iopt_area, slice.iova);
-		abandon(other, second);
+		iopt_domain_remove(other, &second->member);
+		map_domain_let_go(other, second);
 		map_domain_remove(f, first);
 		iopt_destroy(other);
-		iopt_destroy(&f->iopt);
-		expect_charge(f, pages->npinned);
-		free_given_up(f, pages);
-		expect_charge(f, 0);
-		kfree(area);
-		kfree(pages);
+		map_fixture_end(f);
 	}
 }
 
@@ -294,7 +250,7 @@ static struct kunit_case map_share_cases[] = {
 	KUNIT_CASE(copy_over_several_areas),
 	KUNIT_CASE(copy_cannot_gain_write_access),
 	KUNIT_CASE(pinned_anew_is_known_anew),
-	KUNIT_CASE(nothing_is_taken_from_quarantine),
+	KUNIT_CASE(quarantine_is_shared),
 	KUNIT_CASE(quarantined_copy_keeps_its_pages),
 	{}
 };
