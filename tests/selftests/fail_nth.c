@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every unwind path: what a call needs is made to fail, the first time one place,
+ * then the next, until everything has failed once. After each failure nothing
+ * must be left, and the same calls must work.
+ *
+ * The kernel counts the places that can fail (allocations, and those of
+ * fail_iommufd) for the calling thread alone: /proc/thread-self/fail-nth.
+ */
+#include <linux/types.h>
+
+#include "mock.h"
+#include "../kselftest_harness.h"
+
+#define PAGES		64
+/* A path that has more places allocates for each page, or never ends. */
+#define MAX_PLACES	399
+
+/**
+ * struct world - what a path works in, made anew for each try
+ * @fd: the file
+ * @ioas: two of them
+ * @mock: a device for each
+ * @va: memory
+ * @bytes: of it
+ * @broken: a call that must not fail and did, or NULL
+ * @broken_rc: how
+ */
+struct world {
+	int fd;
+	__u32 ioas[2];
+	struct mock mock[2];
+	__u64 va;
+	__u64 bytes;
+	const char *broken;
+	int broken_rc;
+};
+
+/* A call that may fail, and ends the path then. */
+#define TRY(call)					\
+	do {						\
+		int _rc = (call);			\
+							\
+		if (_rc)				\
+			return _rc;			\
+	} while (0)
+
+/*
+ * A call that needs no memory. Looking an object up is a place, too: the call is
+ * made once more then.
+ */
+#define MUST(world, call)				\
+	do {						\
+		int _rc = (call);			\
+							\
+		if (_rc == -ENOENT)			\
+			_rc = (call);			\
+		if (_rc) {				\
+			(world)->broken = #call;	\
+			(world)->broken_rc = _rc;	\
+			return _rc;			\
+		}					\
+	} while (0)
+
+/**
+ * struct path - calls of which everything is made to fail
+ * @prepare: calls in which nothing fails
+ * @run: the calls
+ */
+struct path {
+	int (*prepare)(struct world *world);
+	int (*run)(struct world *world);
+};
+
+static int fail_nth_fd(void)
+{
+	return open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+}
+
+static int fail_nth_set(int fail_fd, int nth)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d", nth);
+
+	return pwrite(fail_fd, text, len, 0) == len ? 0 : -errno;
+}
+
+/* Switch it off. Return: 1 if something has failed, 0 if not, -errno. */
+static int fail_nth_end(int fail_fd)
+{
+	char text[16] = "";
+
+	if (pread(fail_fd, text, sizeof(text) - 1, 0) <= 0)
+		return -errno;
+	if (fail_nth_set(fail_fd, 0))
+		return -errno;
+	return atoi(text) == 0;
+}
+
+static long pinned_kib(void)
+{
+	FILE *status = fopen("/proc/self/status", "re");
+	char line[128];
+	long kib = -1;
+
+	while (status && fgets(line, sizeof(line), status))
+		sscanf(line, "VmPin: %ld kB", &kib);
+	if (status)
+		fclose(status);
+	return kib;
+}
+
+static int world_make(struct world *world, const struct path *path)
+{
+	world->broken = NULL;
+	world->fd = open_iommu();
+	if (world->fd < 0)
+		return -errno;
+	TRY(ioas_alloc(world->fd, &world->ioas[0]));
+	TRY(ioas_alloc(world->fd, &world->ioas[1]));
+	return path->prepare ? path->prepare(world) : 0;
+}
+
+/* Return: 0 if nothing is left. */
+static int world_end(struct world *world)
+{
+	int rc, fd;
+
+	if (close(world->fd))
+		return -errno;
+	if (pinned_kib())
+		return -EBUSY;
+	fd = open_iommu();
+	rc = check_refs(fd, world->va, world->bytes, 0);
+	close(fd);
+	return rc;
+}
+
+FIXTURE(fail_nth)
+{
+	struct world world;
+	int fail_fd;
+};
+
+FIXTURE_VARIANT(fail_nth)
+{
+	const char *driver;
+	__u32 limit;
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, exact)
+{
+	.driver = "exact",
+	.limit = USUAL_LIMIT,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, exact_limit_256)
+{
+	.driver = "exact",
+	.limit = 256,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, vtd)
+{
+	.driver = "vtd",
+	.limit = USUAL_LIMIT,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, amd)
+{
+	.driver = "amd",
+	.limit = USUAL_LIMIT,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, arm)
+{
+	.driver = "arm",
+	.limit = USUAL_LIMIT,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, virtio)
+{
+	.driver = "virtio",
+	.limit = USUAL_LIMIT,
+};
+
+#define DEBUGFS(name)	"/sys/kernel/debug/" name
+
+/* Allocations that may sleep count, too, and nothing is printed. */
+static int prepare_injection(void)
+{
+	return write_text(DEBUGFS("failslab/ignore-gfp-wait"), "N") ?:
+	       write_number(DEBUGFS("failslab/verbose"), 0) ?:
+	       write_text(DEBUGFS("fail_page_alloc/ignore-gfp-wait"), "N") ?:
+	       write_text(DEBUGFS("fail_page_alloc/ignore-gfp-highmem"), "N") ?:
+	       write_number(DEBUGFS("fail_page_alloc/min-order"), 0) ?:
+	       write_number(DEBUGFS("fail_page_alloc/verbose"), 0) ?:
+	       write_number(DEBUGFS("fail_iommufd/verbose"), 0);
+}
+
+FIXTURE_SETUP(fail_nth)
+{
+	int fd = open_iommu();
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, reset_switches(fd));
+	ASSERT_EQ(0, temp_limit(fd, variant->limit));
+	ASSERT_EQ(0, set_driver(variant->driver));
+	close(fd);
+	ASSERT_EQ(0, prepare_injection());
+	self->world.bytes = PAGES * page_bytes();
+	self->world.va = (uintptr_t)small_pages(self->world.bytes);
+	ASSERT_NE(0, self->world.va);
+	self->fail_fd = fail_nth_fd();
+	ASSERT_LE(0, self->fail_fd);
+}
+
+FIXTURE_TEARDOWN(fail_nth)
+{
+	int fd = open_iommu();
+
+	fail_nth_set(self->fail_fd, 0);
+	close(self->fail_fd);
+	reset_switches(fd);
+	close(fd);
+}
+
+/* Let the nth place of the path fail. Return: whether there was one. */
+static bool fail_once(struct __test_metadata *_metadata, struct world *world,
+		      const struct path *path, int fail_fd, int nth)
+{
+	int failed, rc;
+
+	ASSERT_EQ(0, world_make(world, path));
+	ASSERT_EQ(0, fail_nth_set(fail_fd, nth));
+	rc = path->run(world);
+	failed = fail_nth_end(fail_fd);
+	ASSERT_LE(0, failed);
+	ASSERT_EQ(NULL, world->broken)
+		TH_LOG("place %d: %s: %d", nth, world->broken,
+		       world->broken_rc);
+	if (!failed)
+		ASSERT_EQ(0, rc);
+	ASSERT_EQ(0, world_end(world))
+		TH_LOG("something is left after the failure at place %d", nth);
+	return failed;
+}
+
+static void sweep(struct __test_metadata *_metadata, struct world *world,
+		  const struct path *path, int fail_fd)
+{
+	int nth = 1;
+
+	while (fail_once(_metadata, world, path, fail_fd, nth)) {
+		/* That it failed once must not matter. */
+		ASSERT_EQ(0, world_make(world, path));
+		ASSERT_EQ(0, path->run(world));
+		ASSERT_EQ(0, world_end(world));
+		ASSERT_GT(MAX_PLACES, nth++);
+	}
+	/* Without a place there would have been no test. */
+	ASSERT_LT(1, nth);
+	TH_LOG("%d places", nth - 1);
+}
+
+static __u64 half(struct world *world)
+{
+	return world->bytes / 2;
+}
+
+static int copy_to(struct world *world, __u32 from, __u32 to, __u64 iova)
+{
+	struct iommu_ioas_copy arg = {
+		.size = sizeof(arg),
+		.flags = RW | FIXED,
+		.dst_ioas_id = to,
+		.src_ioas_id = from,
+		.length = world->bytes,
+		.dst_iova = iova,
+		.src_iova = APERTURE,
+	};
+
+	return command(world->fd, IOMMU_IOAS_COPY, &arg);
+}
+
+static int map_halves(struct world *world)
+{
+	TRY(map_at(world->fd, world->ioas[0], world->va, half(world),
+		   APERTURE));
+	return map_at(world->fd, world->ioas[0], world->va + half(world),
+		      half(world), APERTURE + half(world));
+}
+
+static int run_space(struct world *world)
+{
+	struct iommu_iova_range range = { APERTURE, APERTURE + (1UL << 30) - 1 };
+	struct iommu_iova_range ranges[4];
+	__u64 alignment, iova, value = 0;
+	__u32 num = 4, ioas;
+
+	TRY(ioas_alloc(world->fd, &ioas));
+	TRY(add_reserved(world->fd, ioas, 0, page_bytes()));
+	TRY(allow_iovas(world->fd, ioas, &range, 1));
+	TRY(iova_ranges(world->fd, ioas, ranges, &num, &alignment));
+	TRY(map_any(world->fd, ioas, world->va, world->bytes, &iova));
+	TRY(option_set(world->fd, IOMMU_OPTION_HUGE_PAGES, ioas, 0));
+	TRY(option_get(world->fd, IOMMU_OPTION_HUGE_PAGES, ioas, &value));
+	TRY(map_halves(world));
+	TRY(copy_to(world, world->ioas[0], ioas, APERTURE + (1UL << 29)));
+	MUST(world, unmap_all(world->fd, ioas, NULL));
+	MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
+	return 0;
+}
+
+TEST_F(fail_nth, space)
+{
+	struct path path = { .run = run_space };
+
+	sweep(_metadata, &self->world, &path, self->fail_fd);
+}
+
+static int make_device(struct world *world, int nth)
+{
+	return mock_device(world->fd, world->ioas[nth], &world->mock[nth]);
+}
+
+static int run_device(struct world *world)
+{
+	TRY(make_device(world, 0));
+	MUST(world, destroy(world->fd, world->mock[0].stdev));
+	MUST(world, destroy(world->fd, world->ioas[0]));
+	return 0;
+}
+
+TEST_F(fail_nth, device)
+{
+	struct path path = { .run = run_device };
+
+	sweep(_metadata, &self->world, &path, self->fail_fd);
+}
+
+static int prepare_one_device(struct world *world)
+{
+	return make_device(world, 0);
+}
+
+static int run_map(struct world *world)
+{
+	__u64 iova;
+
+	TRY(map_halves(world));
+	MUST(world, unmap(world->fd, world->ioas[0], APERTURE, half(world),
+			  NULL));
+	TRY(map_any(world->fd, world->ioas[0], world->va, half(world), &iova));
+	MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
+	return 0;
+}
+
+TEST_F(fail_nth, map)
+{
+	struct path path = { .prepare = prepare_one_device, .run = run_map };
+
+	sweep(_metadata, &self->world, &path, self->fail_fd);
+}
+
+/* Two devices that cannot share a domain in one IOAS. */
+static int prepare_two_domains(struct world *world)
+{
+	struct mock other;
+
+	TRY(make_device(world, 0));
+	TRY(mock_device_flags(world->fd, world->ioas[0],
+			      MOCK_FLAGS_DEVICE_HUGE_IOVA, &other));
+	return 0;
+}
+
+TEST_F(fail_nth, map_in_two_domains)
+{
+	struct path path = { .prepare = prepare_two_domains, .run = run_map };
+
+	sweep(_metadata, &self->world, &path, self->fail_fd);
+}
+
+static int run_attach(struct world *world)
+{
+	TRY(make_device(world, 0));
+	MUST(world, destroy(world->fd, world->mock[0].stdev));
+	MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
+	return 0;
+}
+
+TEST_F(fail_nth, attach_to_populated)
+{
+	struct path path = { .prepare = map_halves, .run = run_attach };
+
+	sweep(_metadata, &self->world, &path, self->fail_fd);
+}
+
+static int prepare_copy(struct world *world)
+{
+	TRY(make_device(world, 0));
+	TRY(make_device(world, 1));
+	return map_halves(world);
+}
+
+static int run_copy(struct world *world)
+{
+	TRY(copy_to(world, world->ioas[0], world->ioas[1], APERTURE));
+	MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
+	MUST(world, unmap_all(world->fd, world->ioas[1], NULL));
+	return 0;
+}
+
+TEST_F(fail_nth, copy)
+{
+	struct path path = { .prepare = prepare_copy, .run = run_copy };
+
+	sweep(_metadata, &self->world, &path, self->fail_fd);
+}
+
+static int prepare_replace(struct world *world)
+{
+	TRY(make_device(world, 0));
+	TRY(map_halves(world));
+	return copy_to(world, world->ioas[0], world->ioas[1], APERTURE);
+}
+
+static int run_replace(struct world *world)
+{
+	TRY(mock_replace(world->fd, &world->mock[0], world->ioas[1]));
+	MUST(world, destroy(world->fd, world->ioas[0]));
+	MUST(world, destroy(world->fd, world->mock[0].stdev));
+	return 0;
+}
+
+TEST_F(fail_nth, replace)
+{
+	struct path path = { .prepare = prepare_replace, .run = run_replace };
+
+	sweep(_metadata, &self->world, &path, self->fail_fd);
+}
+
+TEST_HARNESS_MAIN
