@@ -42,17 +42,17 @@ enum iopt_area_state {
 /**
  * struct iopt_area - an IOVA range mapped to a slice of pages
  * @slice: what it shows; slice.iova is its place in io_pagetable.areas
- * @kref: one for being in the map, one for each fill under way
  * @pinned_pages: pins of in-kernel users through it, in pages. Rises under
  *	io_pagetable.iova_rwsem, held for reading, while it is LIVE; it stays in the
  *	map until this is 0
+ * @kref: one for being in the map, one for each fill under way
  * @state: enum iopt_area_state; guarded by io_pagetable.iova_rwsem
  * @within_pages: part of the allocation of its pages; constant
  */
 struct iopt_area {
 	struct iopt_slice slice;
-	struct kref kref;
 	atomic_long_t pinned_pages;
+	struct kref kref;
 	u8 state;
 	bool within_pages;
 };
