@@ -57,6 +57,7 @@ void iopt_pages_put(struct iopt_pages *pages)
 	kref_put(&pages->kref, iopt_pages_release);
 }
 
+#if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)
 /**
  * iopt_pages_add_pinned() - count pages as pinned
  * @pages: the pages
@@ -64,7 +65,6 @@ void iopt_pages_put(struct iopt_pages *pages)
  *
  * Context: a section over them.
  */
-#if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)
 void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
 {
 	spin_lock(&pages->lock);

@@ -20,7 +20,7 @@ SOURCES = ("tests/*_kunit.c", "tests/guest/t_*.c", "tests/selftests/*.c")
 ENTRY = re.compile(r"^(\d+)\. (.+(?:\n {2,}\S.*)*)", re.M)
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
 TAG = re.compile(r"\bscenarios? (\d+(?:(?:, | and )\d+)*)", re.I)
-TEST = re.compile(r"\s*(?:TEST_F\w*\((\w+), (\w+)\)|static void (\w+)\()")
+TEST = re.compile(r"\s*(?:TEST_F\w*\((\w+), (\w+)[,)]|static void (\w+)\()")
 
 
 def name_of(match, text):

@@ -36,31 +36,22 @@ struct world {
 	int broken_rc;
 };
 
-/* A call that may fail, and ends the path then. */
-#define TRY(call)					\
-	do {						\
-		int _rc = (call);			\
-							\
-		if (_rc)				\
-			return _rc;			\
-	} while (0)
-
 /*
  * A call that needs no memory. Looking an object up is a place, too: the call is
  * made once more then.
  */
 #define MUST(world, call)				\
-	do {						\
-		int _rc = (call);			\
+({							\
+	int _rc = (call);				\
 							\
-		if (_rc == -ENOENT)			\
-			_rc = (call);			\
-		if (_rc) {				\
-			(world)->broken = #call;	\
-			(world)->broken_rc = _rc;	\
-			return _rc;			\
-		}					\
-	} while (0)
+	if (_rc == -ENOENT)				\
+		_rc = (call);				\
+	if (_rc) {					\
+		(world)->broken = #call;		\
+		(world)->broken_rc = _rc;		\
+	}						\
+	_rc;						\
+})
 
 /**
  * struct path - calls of which everything is made to fail
@@ -71,31 +62,6 @@ struct path {
 	int (*prepare)(struct world *world);
 	int (*run)(struct world *world);
 };
-
-static int fail_nth_fd(void)
-{
-	return open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-}
-
-static int fail_nth_set(int fail_fd, int nth)
-{
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%d", nth);
-
-	return pwrite(fail_fd, text, len, 0) == len ? 0 : -errno;
-}
-
-/* Switch it off. Return: 1 if something has failed, 0 if not, -errno. */
-static int fail_nth_end(int fail_fd)
-{
-	char text[16] = "";
-
-	if (pread(fail_fd, text, sizeof(text) - 1, 0) <= 0)
-		return -errno;
-	if (fail_nth_set(fail_fd, 0))
-		return -errno;
-	return atoi(text) == 0;
-}
 
 static long pinned_kib(void)
 {
@@ -116,9 +82,9 @@ static int world_make(struct world *world, const struct path *path)
 	world->fd = open_iommu();
 	if (world->fd < 0)
 		return -errno;
-	TRY(ioas_alloc(world->fd, &world->ioas[0]));
-	TRY(ioas_alloc(world->fd, &world->ioas[1]));
-	return path->prepare ? path->prepare(world) : 0;
+	return ioas_alloc(world->fd, &world->ioas[0]) ?:
+	       ioas_alloc(world->fd, &world->ioas[1]) ?:
+	       (path->prepare ? path->prepare(world) : 0);
 }
 
 /* Return: 0 if nothing is left. */
@@ -136,69 +102,54 @@ static int world_end(struct world *world)
 	return rc;
 }
 
-FIXTURE(fail_nth)
+FIXTURE(places)
 {
 	struct world world;
-	int fail_fd;
 };
 
-FIXTURE_VARIANT(fail_nth)
+FIXTURE_VARIANT(places)
 {
 	const char *driver;
 	__u32 limit;
 };
 
-FIXTURE_VARIANT_ADD(fail_nth, exact)
+FIXTURE_VARIANT_ADD(places, exact)
 {
 	.driver = "exact",
 	.limit = USUAL_LIMIT,
 };
 
-FIXTURE_VARIANT_ADD(fail_nth, exact_limit_256)
+FIXTURE_VARIANT_ADD(places, exact_limit_256)
 {
 	.driver = "exact",
 	.limit = 256,
 };
 
-FIXTURE_VARIANT_ADD(fail_nth, vtd)
+FIXTURE_VARIANT_ADD(places, vtd)
 {
 	.driver = "vtd",
 	.limit = USUAL_LIMIT,
 };
 
-FIXTURE_VARIANT_ADD(fail_nth, amd)
+FIXTURE_VARIANT_ADD(places, amd)
 {
 	.driver = "amd",
 	.limit = USUAL_LIMIT,
 };
 
-FIXTURE_VARIANT_ADD(fail_nth, arm)
+FIXTURE_VARIANT_ADD(places, arm)
 {
 	.driver = "arm",
 	.limit = USUAL_LIMIT,
 };
 
-FIXTURE_VARIANT_ADD(fail_nth, virtio)
+FIXTURE_VARIANT_ADD(places, virtio)
 {
 	.driver = "virtio",
 	.limit = USUAL_LIMIT,
 };
 
-#define DEBUGFS(name)	"/sys/kernel/debug/" name
-
-/* Allocations that may sleep count, too, and nothing is printed. */
-static int prepare_injection(void)
-{
-	return write_text(DEBUGFS("failslab/ignore-gfp-wait"), "N") ?:
-	       write_number(DEBUGFS("failslab/verbose"), 0) ?:
-	       write_text(DEBUGFS("fail_page_alloc/ignore-gfp-wait"), "N") ?:
-	       write_text(DEBUGFS("fail_page_alloc/ignore-gfp-highmem"), "N") ?:
-	       write_number(DEBUGFS("fail_page_alloc/min-order"), 0) ?:
-	       write_number(DEBUGFS("fail_page_alloc/verbose"), 0) ?:
-	       write_number(DEBUGFS("fail_iommufd/verbose"), 0);
-}
-
-FIXTURE_SETUP(fail_nth)
+FIXTURE_SETUP(places)
 {
 	int fd = open_iommu();
 
@@ -207,35 +158,33 @@ FIXTURE_SETUP(fail_nth)
 	ASSERT_EQ(0, temp_limit(fd, variant->limit));
 	ASSERT_EQ(0, set_driver(variant->driver));
 	close(fd);
-	ASSERT_EQ(0, prepare_injection());
+	quiet_injection();
 	self->world.bytes = PAGES * page_bytes();
 	self->world.va = (uintptr_t)small_pages(self->world.bytes);
 	ASSERT_NE(0, self->world.va);
-	self->fail_fd = fail_nth_fd();
-	ASSERT_LE(0, self->fail_fd);
+	ASSERT_EQ(0, fail_nth(0));
 }
 
-FIXTURE_TEARDOWN(fail_nth)
+FIXTURE_TEARDOWN(places)
 {
 	int fd = open_iommu();
 
-	fail_nth_set(self->fail_fd, 0);
-	close(self->fail_fd);
+	fail_nth(0);
 	reset_switches(fd);
 	close(fd);
 }
 
 /* Let the nth place of the path fail. Return: whether there was one. */
 static bool fail_once(struct __test_metadata *_metadata, struct world *world,
-		      const struct path *path, int fail_fd, int nth)
+		      const struct path *path, int nth)
 {
-	int failed, rc;
+	bool failed;
+	int rc;
 
 	ASSERT_EQ(0, world_make(world, path));
-	ASSERT_EQ(0, fail_nth_set(fail_fd, nth));
+	ASSERT_EQ(0, fail_nth(nth));
 	rc = path->run(world);
-	failed = fail_nth_end(fail_fd);
-	ASSERT_LE(0, failed);
+	failed = did_fail();
 	ASSERT_EQ(NULL, world->broken)
 		TH_LOG("place %d: %s: %d", nth, world->broken,
 		       world->broken_rc);
@@ -247,16 +196,18 @@ static bool fail_once(struct __test_metadata *_metadata, struct world *world,
 }
 
 static void sweep(struct __test_metadata *_metadata, struct world *world,
-		  const struct path *path, int fail_fd)
+		  const struct path *path)
 {
 	int nth = 1;
 
-	while (fail_once(_metadata, world, path, fail_fd, nth)) {
+	while (fail_once(_metadata, world, path, nth)) {
+		ASSERT_GT(MAX_PLACES, nth++);
 		/* That it failed once must not matter. */
+		if (nth % 16)
+			continue;
 		ASSERT_EQ(0, world_make(world, path));
 		ASSERT_EQ(0, path->run(world));
 		ASSERT_EQ(0, world_end(world));
-		ASSERT_GT(MAX_PLACES, nth++);
 	}
 	/* Without a place there would have been no test. */
 	ASSERT_LT(1, nth);
@@ -285,10 +236,12 @@ static int copy_to(struct world *world, __u32 from, __u32 to, __u64 iova)
 
 static int map_halves(struct world *world)
 {
-	TRY(map_at(world->fd, world->ioas[0], world->va, half(world),
-		   APERTURE));
-	return map_at(world->fd, world->ioas[0], world->va + half(world),
-		      half(world), APERTURE + half(world));
+	__u64 upper = world->va + half(world);
+
+	return map_at(world->fd, world->ioas[0], world->va, half(world),
+		      APERTURE) ?:
+	       map_at(world->fd, world->ioas[0], upper, half(world),
+		      APERTURE + half(world));
 }
 
 static int run_space(struct world *world)
@@ -298,25 +251,24 @@ static int run_space(struct world *world)
 	__u64 alignment, iova, value = 0;
 	__u32 num = 4, ioas;
 
-	TRY(ioas_alloc(world->fd, &ioas));
-	TRY(add_reserved(world->fd, ioas, 0, page_bytes()));
-	TRY(allow_iovas(world->fd, ioas, &range, 1));
-	TRY(iova_ranges(world->fd, ioas, ranges, &num, &alignment));
-	TRY(map_any(world->fd, ioas, world->va, world->bytes, &iova));
-	TRY(option_set(world->fd, IOMMU_OPTION_HUGE_PAGES, ioas, 0));
-	TRY(option_get(world->fd, IOMMU_OPTION_HUGE_PAGES, ioas, &value));
-	TRY(map_halves(world));
-	TRY(copy_to(world, world->ioas[0], ioas, APERTURE + (1UL << 29)));
-	MUST(world, unmap_all(world->fd, ioas, NULL));
-	MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
-	return 0;
+	return ioas_alloc(world->fd, &ioas) ?:
+	       add_reserved(world->fd, ioas, 0, page_bytes()) ?:
+	       allow_iovas(world->fd, ioas, &range, 1) ?:
+	       iova_ranges(world->fd, ioas, ranges, &num, &alignment) ?:
+	       map_any(world->fd, ioas, world->va, world->bytes, &iova) ?:
+	       option_set(world->fd, IOMMU_OPTION_HUGE_PAGES, ioas, 0) ?:
+	       option_get(world->fd, IOMMU_OPTION_HUGE_PAGES, ioas, &value) ?:
+	       map_halves(world) ?:
+	       copy_to(world, world->ioas[0], ioas, APERTURE + (1UL << 29)) ?:
+	       MUST(world, unmap_all(world->fd, ioas, NULL)) ?:
+	       MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
 }
 
-TEST_F(fail_nth, space)
+TEST_F_TIMEOUT(places, space, 120)
 {
 	struct path path = { .run = run_space };
 
-	sweep(_metadata, &self->world, &path, self->fail_fd);
+	sweep(_metadata, &self->world, &path);
 }
 
 static int make_device(struct world *world, int nth)
@@ -326,17 +278,16 @@ static int make_device(struct world *world, int nth)
 
 static int run_device(struct world *world)
 {
-	TRY(make_device(world, 0));
-	MUST(world, destroy(world->fd, world->mock[0].stdev));
-	MUST(world, destroy(world->fd, world->ioas[0]));
-	return 0;
+	return make_device(world, 0) ?:
+	       MUST(world, destroy(world->fd, world->mock[0].stdev)) ?:
+	       MUST(world, destroy(world->fd, world->ioas[0]));
 }
 
-TEST_F(fail_nth, device)
+TEST_F_TIMEOUT(places, device, 120)
 {
 	struct path path = { .run = run_device };
 
-	sweep(_metadata, &self->world, &path, self->fail_fd);
+	sweep(_metadata, &self->world, &path);
 }
 
 static int prepare_one_device(struct world *world)
@@ -348,19 +299,19 @@ static int run_map(struct world *world)
 {
 	__u64 iova;
 
-	TRY(map_halves(world));
-	MUST(world, unmap(world->fd, world->ioas[0], APERTURE, half(world),
-			  NULL));
-	TRY(map_any(world->fd, world->ioas[0], world->va, half(world), &iova));
-	MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
-	return 0;
+	return map_halves(world) ?:
+	       MUST(world, unmap(world->fd, world->ioas[0], APERTURE,
+				 half(world), NULL)) ?:
+	       map_any(world->fd, world->ioas[0], world->va, half(world), &iova) ?:
+	       MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
 }
 
-TEST_F(fail_nth, map)
+/* Scenario 54. */
+TEST_F_TIMEOUT(places, map, 120)
 {
 	struct path path = { .prepare = prepare_one_device, .run = run_map };
 
-	sweep(_metadata, &self->world, &path, self->fail_fd);
+	sweep(_metadata, &self->world, &path);
 }
 
 /* Two devices that cannot share a domain in one IOAS. */
@@ -368,76 +319,72 @@ static int prepare_two_domains(struct world *world)
 {
 	struct mock other;
 
-	TRY(make_device(world, 0));
-	TRY(mock_device_flags(world->fd, world->ioas[0],
-			      MOCK_FLAGS_DEVICE_HUGE_IOVA, &other));
-	return 0;
+	return make_device(world, 0) ?:
+	       mock_device_flags(world->fd, world->ioas[0],
+				 MOCK_FLAGS_DEVICE_HUGE_IOVA, &other);
 }
 
-TEST_F(fail_nth, map_in_two_domains)
+TEST_F_TIMEOUT(places, map_in_two_domains, 120)
 {
 	struct path path = { .prepare = prepare_two_domains, .run = run_map };
 
-	sweep(_metadata, &self->world, &path, self->fail_fd);
+	sweep(_metadata, &self->world, &path);
 }
 
 static int run_attach(struct world *world)
 {
-	TRY(make_device(world, 0));
-	MUST(world, destroy(world->fd, world->mock[0].stdev));
-	MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
-	return 0;
+	return make_device(world, 0) ?:
+	       MUST(world, destroy(world->fd, world->mock[0].stdev)) ?:
+	       MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
 }
 
-TEST_F(fail_nth, attach_to_populated)
+TEST_F_TIMEOUT(places, attach_to_populated, 120)
 {
 	struct path path = { .prepare = map_halves, .run = run_attach };
 
-	sweep(_metadata, &self->world, &path, self->fail_fd);
+	sweep(_metadata, &self->world, &path);
 }
 
 static int prepare_copy(struct world *world)
 {
-	TRY(make_device(world, 0));
-	TRY(make_device(world, 1));
-	return map_halves(world);
+	return make_device(world, 0) ?:
+	       make_device(world, 1) ?:
+	       map_halves(world);
 }
 
 static int run_copy(struct world *world)
 {
-	TRY(copy_to(world, world->ioas[0], world->ioas[1], APERTURE));
-	MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
-	MUST(world, unmap_all(world->fd, world->ioas[1], NULL));
-	return 0;
+	return copy_to(world, world->ioas[0], world->ioas[1], APERTURE) ?:
+	       MUST(world, unmap_all(world->fd, world->ioas[0], NULL)) ?:
+	       MUST(world, unmap_all(world->fd, world->ioas[1], NULL));
 }
 
-TEST_F(fail_nth, copy)
+TEST_F_TIMEOUT(places, copy, 120)
 {
 	struct path path = { .prepare = prepare_copy, .run = run_copy };
 
-	sweep(_metadata, &self->world, &path, self->fail_fd);
+	sweep(_metadata, &self->world, &path);
 }
 
 static int prepare_replace(struct world *world)
 {
-	TRY(make_device(world, 0));
-	TRY(map_halves(world));
-	return copy_to(world, world->ioas[0], world->ioas[1], APERTURE);
+	return make_device(world, 0) ?:
+	       map_halves(world) ?:
+	       copy_to(world, world->ioas[0], world->ioas[1], APERTURE);
 }
 
 static int run_replace(struct world *world)
 {
-	TRY(mock_replace(world->fd, &world->mock[0], world->ioas[1]));
-	MUST(world, destroy(world->fd, world->ioas[0]));
-	MUST(world, destroy(world->fd, world->mock[0].stdev));
-	return 0;
+	return mock_replace(world->fd, &world->mock[0], world->ioas[1]) ?:
+	       MUST(world, destroy(world->fd, world->ioas[0])) ?:
+	       MUST(world, destroy(world->fd, world->mock[0].stdev));
 }
 
-TEST_F(fail_nth, replace)
+TEST_F_TIMEOUT(places, replace, 120)
 {
 	struct path path = { .prepare = prepare_replace, .run = run_replace };
 
-	sweep(_metadata, &self->world, &path, self->fail_fd);
+	sweep(_metadata, &self->world, &path);
 }
 
 TEST_HARNESS_MAIN

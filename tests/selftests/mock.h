@@ -271,12 +271,16 @@ static inline void quiet_attribute(const char *name)
 	write_text(path, "N");
 }
 
-/* Allocations that may sleep fail as well, and the log says nothing of it. */
+/*
+ * Allocations that may sleep fail as well, and those of a single page, and the log
+ * says nothing of it.
+ */
 static inline void quiet_injection(void)
 {
 	quiet_attribute("failslab");
 	quiet_attribute("fail_page_alloc");
 	quiet_attribute("fail_iommufd");
+	write_number("/sys/kernel/debug/fail_page_alloc/min-order", 0);
 }
 
 /* Have the n-th place from now on fail; n 0: none. */
