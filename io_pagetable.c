@@ -101,6 +101,8 @@ static void iopt_erase_area(struct iopt_area *area)
 
 	iova_map_erase(&iopt->areas, &area->slice.iova);
 	iopt->nr_areas--;
+	if (area->state == IOPT_AREA_QUARANTINED)
+		iopt->nr_quarantined--;
 	WRITE_ONCE(iopt->nr_settled, iopt->nr_settled + 1);
 }
 
@@ -128,7 +130,7 @@ void iopt_area_quarantine(struct iopt_area *area)
 {
 	struct io_pagetable *iopt = iopt_area_map(area);
 
-	scoped_guard(rwsem_write, &iopt->iova_rwsem) {
+	scoped_guard(iopt_write, iopt) {
 		if (area->state == IOPT_AREA_LIVE)
 			iopt_set_state(area, IOPT_AREA_QUARANTINED);
 	}
@@ -145,8 +147,7 @@ void iopt_remove_released(struct iopt_area *area)
 {
 	struct io_pagetable *iopt = iopt_area_map(area);
 
-	scoped_guard(rwsem_write, &iopt->iova_rwsem) {
-		iopt->nr_quarantined--;
+	scoped_guard(iopt_write, iopt) {
 		iopt_erase_area(area);
 	}
 	iopt_wake(iopt);
@@ -167,7 +168,7 @@ int iopt_retire_area(struct iopt_area *area)
 	int rc;
 
 	rc = iopt_slice_unfill(&area->slice);
-	scoped_guard(rwsem_write, &iopt->iova_rwsem) {
+	scoped_guard(iopt_write, iopt) {
 		if (rc)
 			iopt_set_state(area, IOPT_AREA_QUARANTINED);
 		else
@@ -184,7 +185,7 @@ static void iopt_restore_area(struct iopt_area *area)
 {
 	struct io_pagetable *iopt = iopt_area_map(area);
 
-	scoped_guard(rwsem_write, &iopt->iova_rwsem)
+	scoped_guard(iopt_write, iopt)
 		iopt_set_state(area, READ_ONCE(area->slice.quarantined) ?
 					     IOPT_AREA_QUARANTINED :
 					     IOPT_AREA_LIVE);
@@ -243,7 +244,7 @@ static int iopt_claim_next(struct iopt_unmap_walk *walk,
 	struct io_pagetable *iopt = walk->iopt;
 	struct iopt_area *area;
 
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 
 	*out_area = NULL;
 	area = iopt_area_from(iopt, walk->next_iova);
@@ -393,14 +394,29 @@ static void iopt_give_up_pinned(struct io_pagetable *iopt)
 {
 	struct iopt_area *area;
 
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 
 	for (area = iopt_area_from(iopt, 0); area;
 	     area = iopt_area_next(area)) {
-		if (WARN_ON(atomic_long_read(&area->pinned_pages)))
+		if (WARN_ON(atomic_long_read(&area->pinned_pages)) &&
+		    area->state != IOPT_AREA_QUARANTINED)
 			iopt_set_state(area, IOPT_AREA_QUARANTINED);
 		cond_resched();
 	}
+}
+
+/*
+ * A driver has forgotten to unpin. The area is given up as it is: pins, charge, and
+ * memory that lies in a cache of this module.
+ */
+static void iopt_give_up_area(struct iopt_area *area)
+{
+	__module_get(THIS_MODULE);
+	kmemleak_not_leak(area->slice.pages);
+	if (!area->within_pages)
+		kmemleak_not_leak(area);
+	scoped_guard(iopt_write, iopt_area_map(area))
+		iopt_erase_area(area);
 }
 
 /**
@@ -418,18 +434,8 @@ void iopt_destroy(struct io_pagetable *iopt)
 	iopt_give_up_pinned(iopt);
 	iopt_unmap_all(iopt, &unmapped_bytes);
 	iopt_release_areas(iopt);
-	while ((area = iopt_area_from(iopt, 0))) {
-		/*
-		 * A driver has forgotten to unpin. It is given up as it is:
-		 * pins, charge, and memory that lies in a cache of this
-		 * module.
-		 */
-		__module_get(THIS_MODULE);
-		kmemleak_not_leak(area->slice.pages);
-		if (!area->within_pages)
-			kmemleak_not_leak(area);
-		iova_map_erase(&iopt->areas, &area->slice.iova);
-	}
+	while ((area = iopt_area_from(iopt, 0)))
+		iopt_give_up_area(area);
 	iopt_owner_cache_clear(&iopt->owners);
 	iopt_reserve_destroy(iopt);
 	WARN_ON(!xa_empty(&iopt->users));

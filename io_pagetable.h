@@ -18,6 +18,7 @@
 #define __IOMMUFD_IO_PAGETABLE_H
 
 #include <linux/atomic.h>
+#include <linux/cleanup.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/types.h>
@@ -158,6 +159,19 @@ struct iopt_range {
 	unsigned long first_iova;
 	unsigned long last_iova;
 };
+
+#ifdef CONFIG_IOMMUFD_DEBUG
+/* iopt_debug.c */
+void iopt_assert(struct io_pagetable *iopt);
+#else
+static inline void iopt_assert(struct io_pagetable *iopt)
+{
+}
+#endif
+
+/* Change the map: guard(iopt_write)(iopt). It is in order at the end. */
+DEFINE_GUARD(iopt_write, struct io_pagetable *, down_write(&_T->iova_rwsem),
+	     iopt_assert(_T); up_write(&_T->iova_rwsem))
 
 /* io_pagetable.c */
 void iopt_init(struct io_pagetable *iopt);

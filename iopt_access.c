@@ -43,7 +43,7 @@ int iopt_user_add(struct io_pagetable *iopt, struct iopt_user *user)
 	if (rc)
 		return rc;
 
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 
 	if (user->iova_alignment > iopt->iova_alignment) {
 		if (!iopt_areas_aligned(iopt, user->iova_alignment)) {
@@ -191,7 +191,7 @@ void iopt_user_stop(struct io_pagetable *iopt, struct iopt_user *user)
 {
 	atomic_long_t *pinned = &user->pinned_pages;
 
-	scoped_guard(rwsem_write, &iopt->iova_rwsem)
+	scoped_guard(iopt_write, iopt)
 		user->leaving = true;
 	for (int i = 0; atomic_long_read(pinned); i++) {
 		if (WARN_ON(i == IOPT_EVICT_ROUNDS))
@@ -212,7 +212,7 @@ void iopt_user_stop(struct io_pagetable *iopt, struct iopt_user *user)
  */
 void iopt_user_remove(struct io_pagetable *iopt, struct iopt_user *user)
 {
-	scoped_guard(rwsem_write, &iopt->iova_rwsem) {
+	scoped_guard(iopt_write, iopt) {
 		xa_erase(&iopt->users, user->index);
 		iopt->iova_alignment = iopt_wanted_alignment(iopt);
 	}

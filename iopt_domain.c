@@ -115,7 +115,7 @@ static int iopt_enlist(struct io_pagetable *iopt, struct iopt_domain *member)
 {
 	unsigned long alignment = 1UL << __ffs(member->domain->pgsize_bitmap);
 
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 
 	if (alignment > iopt->iova_alignment) {
 		if (!iopt_areas_aligned(iopt, alignment))
@@ -130,7 +130,7 @@ static int iopt_enlist(struct io_pagetable *iopt, struct iopt_domain *member)
 /* From here on new areas are born without the member. */
 static void iopt_delist(struct io_pagetable *iopt, struct iopt_domain *member)
 {
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 
 	WRITE_ONCE(member->leave_seq, ++iopt->domains.seq);
 	iopt->iova_alignment = iopt_wanted_alignment(iopt);
@@ -445,7 +445,7 @@ int iopt_set_large_pages(struct io_pagetable *iopt, bool large)
 {
 	struct iopt_domains *domains = &iopt->domains;
 
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 
 	if (!large && !domains->small_pages) {
 		if (!list_empty(&domains->members) &&

@@ -204,7 +204,7 @@ static int iopt_place(struct io_pagetable *iopt, struct iopt_new_areas *new,
 	unsigned long iova;
 	int rc;
 
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 
 	if (!IS_ALIGNED(request->length, iopt->iova_alignment))
 		return -EINVAL;
@@ -471,7 +471,7 @@ static void iopt_pending_set(const struct iopt_pending *pending,
 {
 	struct iopt_area *area;
 
-	guard(rwsem_write)(&pending->iopt->iova_rwsem);
+	guard(iopt_write)(pending->iopt);
 
 	for (area = iopt_area_from(pending->iopt, pending->first_iova);
 	     area && area->slice.iova.first_iova <= pending->last_iova;

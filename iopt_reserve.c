@@ -78,7 +78,7 @@ static int iopt_reservation_insert(struct io_pagetable *iopt,
 {
 	struct iopt_reserved *reserved;
 
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 	list_for_each_entry(reserved, &reservation->ranges, item)
 		if (iopt_reserved_is_in_use(iopt, reserved))
 			return -EADDRINUSE;
@@ -149,7 +149,7 @@ static void iopt_remove_reserved(struct io_pagetable *iopt, const void *owner)
  */
 void iopt_unreserve(struct io_pagetable *iopt, const void *owner)
 {
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 	iopt_remove_reserved(iopt, owner);
 }
 
@@ -210,7 +210,7 @@ int iopt_allow_apply(struct io_pagetable *iopt, struct iopt_allow_list *list)
 {
 	struct interval_tree_node *node;
 
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 
 	for (node = interval_tree_iter_first(&list->ranges, 0, ULONG_MAX); node;
 	     node = interval_tree_iter_next(node, 0, ULONG_MAX)) {
@@ -234,7 +234,7 @@ void iopt_reserve_destroy(struct io_pagetable *iopt)
 	struct iopt_allow_list list = { .ranges = iopt->allowed };
 
 	iopt_allow_free(&list);
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 	iopt_remove_reserved(iopt, NULL);
 }
 

@@ -62,7 +62,7 @@ static int iopt_try_cut(struct io_pagetable *iopt, unsigned long iova,
 	struct iopt_area *area;
 	int rc;
 
-	guard(rwsem_write)(&iopt->iova_rwsem);
+	guard(iopt_write)(iopt);
 
 	area = iopt_area_from(iopt, iova);
 	if (!area || area->slice.iova.first_iova >= iova)

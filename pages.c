@@ -174,6 +174,7 @@ void iopt_pages_wait_range(struct iopt_pages *pages,
  */
 void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy)
 {
+	iopt_pages_assert(pages);
 	lock_map_release(&iopt_section_map);
 	spin_lock(&pages->lock);
 	hlist_del(&busy->item);

@@ -31,6 +31,7 @@
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/xarray.h>
 
 #include "domain_io.h"
 #include "iova_alloc.h"
@@ -141,6 +142,18 @@ struct iopt_pages {
 	unsigned long npinned;
 #endif
 	bool writable;
+};
+
+/**
+ * struct iopt_held - the pages that accesses have pinned
+ * @pfns: PFN by index
+ * @more_pins: by index, how many pins there are beyond the first
+ *
+ * An index is changed in a section over it only.
+ */
+struct iopt_held {
+	struct xarray pfns;
+	struct xarray more_pins;
 };
 
 #define IOPT_PIN_INLINE_PAGES 16
@@ -379,6 +392,15 @@ void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy);
 void iopt_pages_add_pinned(struct iopt_pages *pages, long npages);
 #else
 static inline void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
+{
+}
+#endif
+
+#ifdef CONFIG_IOMMUFD_DEBUG
+/* pages_debug.c */
+void iopt_pages_assert(struct iopt_pages *pages);
+#else
+static inline void iopt_pages_assert(struct iopt_pages *pages)
 {
 }
 #endif

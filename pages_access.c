@@ -10,25 +10,12 @@
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
-#include <linux/xarray.h>
 
 #include "pages.h"
 #include "test_hooks.h"
 
 /* Entries changed before others get a chance at the lock. */
 #define IOPT_HELD_ENTRIES 1024
-
-/**
- * struct iopt_held - the pages that accesses have pinned
- * @pfns: PFN by index
- * @more_pins: by index, how many pins there are beyond the first
- *
- * An index is changed in a section over it only.
- */
-struct iopt_held {
-	struct xarray pfns;
-	struct xarray more_pins;
-};
 
 /**
  * iopt_held_free() - free an empty tier
