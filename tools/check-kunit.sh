@@ -10,7 +10,7 @@
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-limit=120 variant=''
+limit=240 variant=''
 if [ "${1-}" = --no-extents ]; then
 	variant=no-extents
 	shift
