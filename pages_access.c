@@ -223,10 +223,11 @@ static unsigned long iopt_held_unpin_last(struct iopt_held *held,
 
 	xas_lock(&xas);
 	xas_for_each(&xas, entry, last_index) {
+		if (nr_entries++ == IOPT_HELD_ENTRIES)
+			break;
 		if (check_more && xa_load(&held->more_pins, xas.xa_index))
 			continue;
-		if (nr_entries++ == IOPT_HELD_ENTRIES ||
-		    !pfn_batch_add(batch, xa_to_value(entry), 1))
+		if (!pfn_batch_add(batch, xa_to_value(entry), 1))
 			break;
 		xas_store(&xas, NULL);
 	}
