@@ -12,18 +12,23 @@
 #include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/user.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 
 #include "map_fixture.h"
 
 #define RACE_MAPS 2
 #define RACE_PAGES 64
 #define RACE_SLOTS 12
-#define RACE_TASKS 9
+#define RACE_TASKS 12
+/* The tasks from here on are in-kernel users. */
+#define RACE_FIRST_USER 9
+#define RACE_PINS 8
 #define RACE_SECONDS 2
 
 /* This much of the memory is mapped all the time, at this IOVA. */
@@ -223,6 +228,174 @@ static int race_attacher(struct map_task *task)
 	return 0;
 }
 
+/**
+ * struct race_pin - pins of an in-kernel user
+ * @first_iova: first byte
+ * @last_iova: last byte, 0 if there are none
+ */
+struct race_pin {
+	unsigned long first_iova;
+	unsigned long last_iova;
+};
+
+/**
+ * struct race_user - an in-kernel user of a map
+ * @user: for the map
+ * @iopt: the map
+ * @racer: whose
+ * @lock: guards @pins; held, as VFIO's drivers do, both for a pin and in the
+ *	callback
+ * @pins: what it has pinned
+ */
+struct race_user {
+	struct iopt_user user;
+	struct io_pagetable *iopt;
+	struct racer *racer;
+	struct mutex lock; /* pins */
+	struct race_pin pins[RACE_PINS];
+};
+
+static void race_user_give_up(struct race_user *user, struct race_pin *pin)
+{
+	if (pin->last_iova)
+		iopt_unpin(user->iopt, &user->user, pin->first_iova,
+			   pin->last_iova);
+	pin->last_iova = 0;
+}
+
+static void race_user_unmap(struct iopt_user *iopt_user, unsigned long iova,
+			    unsigned long length)
+{
+	struct race_user *user = container_of(iopt_user, struct race_user,
+					      user);
+
+	guard(mutex)(&user->lock);
+	fake_let_others_run();
+	for (unsigned int i = 0; i < RACE_PINS; i++) {
+		struct race_pin *pin = &user->pins[i];
+
+		if (pin->first_iova <= iova + (length - 1) &&
+		    pin->last_iova >= iova)
+			race_user_give_up(user, pin);
+	}
+}
+
+static bool race_is_pinned(struct page **pages, unsigned long npages)
+{
+	while (npages--) {
+		if (!folio_maybe_dma_pinned(page_folio(pages[npages])))
+			return false;
+	}
+	return true;
+}
+
+static struct iopt_access_request race_access(struct racer *racer)
+{
+	struct iopt_access_request request = { .write = below(racer, 2) };
+
+	request.first_iova = any_iova(racer) + below(racer, 8) * PAGE_SIZE;
+	if (below(racer, 3) == 0)
+		request.first_iova = STEADY_IOVA + below(racer, 16) * PAGE_SIZE;
+	request.last_iova = request.first_iova +
+			    (1 + below(racer, 8)) * PAGE_SIZE - 1;
+	return request;
+}
+
+static void race_user_pin(struct race_user *user)
+{
+	static const int allowed[] = { -ENOENT, -EINVAL, 0 };
+	struct racer *racer = user->racer;
+	struct race_pin *pin = &user->pins[below(racer, RACE_PINS)];
+	struct iopt_access_request request = race_access(racer);
+	struct page *pages[8];
+	int rc;
+
+	guard(mutex)(&user->lock);
+	race_user_give_up(user, pin);
+	rc = iopt_pin(user->iopt, &user->user, &request, pages);
+	judge(racer, "pin", rc, allowed);
+	if (rc)
+		return;
+	pin->first_iova = request.first_iova;
+	pin->last_iova = request.last_iova;
+	fake_let_others_run();
+	if (!race_is_pinned(pages, PFN_UP(request.last_iova -
+					  request.first_iova)))
+		KUNIT_FAIL(racer->race->f->test, "not pinned");
+}
+
+static void race_user_copy(struct race_user *user)
+{
+	static const int allowed[] = { -ENOENT, -EINVAL, 0 };
+	struct iopt_access_request request = race_access(user->racer);
+	u64 data[32] = {};
+	struct iopt_rw rw = { .data = data, .pins = below(user->racer, 2) };
+
+	request.last_iova = request.first_iova + sizeof(data) - 1;
+	judge(user->racer, "copy by the CPU",
+	      iopt_rw_access(user->iopt, &user->user, &request, &rw), allowed);
+}
+
+static void race_user_give_up_one(struct race_user *user)
+{
+	guard(mutex)(&user->lock);
+	race_user_give_up(user, &user->pins[below(user->racer, RACE_PINS)]);
+}
+
+static void race_user_stay(struct race_user *user)
+{
+	unsigned int turns = below(user->racer, 64);
+
+	while (turns-- && !race_is_over(user->racer->race)) {
+		switch (below(user->racer, 4)) {
+		case 0:
+			race_user_give_up_one(user);
+			break;
+		case 1:
+			race_user_copy(user);
+			break;
+		default:
+			race_user_pin(user);
+		}
+		cond_resched();
+	}
+}
+
+/* A user that joins a map, does its work, and leaves it. */
+static void race_user_visit(struct racer *racer)
+{
+	static const int allowed[] = { 0 };
+	struct race_user *user = kzalloc(sizeof(*user), GFP_KERNEL);
+	int rc;
+
+	if (!user)
+		return;
+	mutex_init(&user->lock);
+	user->user.unmap = race_user_unmap;
+	user->user.iova_alignment = PAGE_SIZE;
+	user->iopt = any_map(racer);
+	user->racer = racer;
+	rc = iopt_user_add(user->iopt, &user->user);
+	judge(racer, "new user", rc, allowed);
+	if (!rc) {
+		race_user_stay(user);
+		iopt_user_stop(user->iopt, &user->user);
+		iopt_user_remove(user->iopt, &user->user);
+	}
+	mutex_destroy(&user->lock);
+	kfree(user);
+}
+
+static int race_accessor(struct map_task *task)
+{
+	struct racer racer = { .race = task->arg };
+
+	prandom_seed_state(&racer.rnd, racer.race->seed + task->number);
+	while (!race_is_over(racer.race))
+		race_user_visit(&racer);
+	return 0;
+}
+
 static int race_forgetter(struct map_task *task)
 {
 	struct race *race = task->arg;
@@ -284,7 +457,9 @@ static int race_without_limit(struct map_task *task)
 	task_lock(current->group_leader);
 	current->signal->rlim[RLIMIT_MEMLOCK].rlim_cur = RLIM_INFINITY;
 	task_unlock(current->group_leader);
-	if (task->number == 0)
+	if (task->number >= RACE_FIRST_USER)
+		fn = race_accessor;
+	else if (task->number == 0)
 		fn = race_forgetter;
 	else if (task->number % 3 == 0)
 		fn = race_attacher;
