@@ -151,6 +151,9 @@ int iommufd_object_destroy_id(struct iommufd_ctx *ictx, u32 id);
  * @nr_held: so many
  * @new_object: begun by the handler: published if the answer reaches the user,
  *	aborted otherwise
+ * @new_file: made by the handler: installed as @new_fd if the answer reaches the
+ *	user, closed otherwise
+ * @new_fd: reserved for @new_file
  * @pending: mapped by the handler: likewise committed or aborted
  * @reply_on_error: the answer means something although the handler failed
  *
@@ -164,6 +167,8 @@ struct iommufd_ucmd {
 	struct iommufd_object *held[IOMMUFD_MAX_HELD];
 	unsigned int nr_held;
 	struct iommufd_object *new_object;
+	struct file *new_file;
+	int new_fd;
 	struct iopt_pending pending;
 	bool reply_on_error;
 };

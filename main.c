@@ -211,6 +211,16 @@ static int iommufd_probe_reply(const struct iommufd_call *call, const u8 *cmd)
 	return 0;
 }
 
+static void iommufd_ucmd_settle_file(struct iommufd_ucmd *ucmd, bool is_known)
+{
+	if (is_known) {
+		fd_install(ucmd->new_fd, ucmd->new_file);
+	} else {
+		put_unused_fd(ucmd->new_fd);
+		fput(ucmd->new_file);
+	}
+}
+
 /* What the handler began comes to be if the user knows of it, or never was. */
 static void iommufd_ucmd_settle(struct iommufd_ucmd *ucmd, bool is_known)
 {
@@ -220,6 +230,8 @@ static void iommufd_ucmd_settle(struct iommufd_ucmd *ucmd, bool is_known)
 		else
 			iommufd_object_abort(ucmd->new_object);
 	}
+	if (ucmd->new_file)
+		iommufd_ucmd_settle_file(ucmd, is_known);
 	if (ucmd->pending.iopt) {
 		if (is_known)
 			iopt_pending_commit(&ucmd->pending);

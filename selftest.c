@@ -209,15 +209,16 @@ static int iommufd_test_add_reserved(struct iommufd_ucmd *ucmd)
 	return iopt_reserve(iopt, first_iova, last_iova, iopt);
 }
 
-/* A place in an IOVA map, as a fuzzer names it in the u64 of an IOVA. */
-struct iommufd_test_place {
-	u32 nth_area;
-	u32 offset;
-};
-
-/* IOVA of a place, counting the areas user space knows of, or 0 if it is nowhere. */
-static u64 iommufd_test_place_iova(struct io_pagetable *iopt,
-				   struct iommufd_test_place place)
+/**
+ * iommufd_test_place_iova() - the IOVA of a place in an IOVA map
+ * @iopt: the map
+ * @place: counted in the areas that user space knows of, the lowest first
+ *
+ * Context: Process context, may sleep.
+ * Return: the IOVA, or 0 if there is no such area.
+ */
+u64 iommufd_test_place_iova(struct io_pagetable *iopt,
+			    struct iommufd_test_place place)
 {
 	struct iopt_area *area;
 
@@ -355,8 +356,13 @@ static int (*const iommufd_test_ops[])(struct iommufd_ucmd *ucmd) = {
 	[IOMMU_TEST_OP_MOCK_DOMAIN] = iommufd_test_mock_domain,
 	[IOMMU_TEST_OP_MD_CHECK_MAP] = iommufd_test_check_map,
 	[IOMMU_TEST_OP_MD_CHECK_REFS] = iommufd_test_check_refs,
+	[IOMMU_TEST_OP_CREATE_ACCESS] = iommufd_test_create_access,
+	[IOMMU_TEST_OP_DESTROY_ACCESS_PAGES] = iommufd_test_access_unpin,
+	[IOMMU_TEST_OP_ACCESS_PAGES] = iommufd_test_access_pages,
+	[IOMMU_TEST_OP_ACCESS_RW] = iommufd_test_access_rw,
 	[IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT] = iommufd_test_set_temp_limit,
 	[IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE] = iommufd_test_replace,
+	[IOMMU_TEST_OP_ACCESS_REPLACE_IOAS] = iommufd_test_access_replace,
 	[IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS] = iommufd_test_mock_domain_flags,
 };
 

@@ -5,6 +5,7 @@
  *	selftest.c		IOMMU_TEST_CMD, the fault-injection point, objects
  *	selftest_mock.c		the bus, its devices, and the driver's front
  *	selftest_domain.c	the driver's page tables, and its personalities
+ *	selftest_access.c	an in-kernel user, driven through a file
  *	selftest_switch.c	what a test can set, below /sys/kernel/debug/iommufd_mock
  */
 #ifndef __IOMMUFD_SELFTEST_H
@@ -13,6 +14,8 @@
 #include <linux/iommu.h>
 #include <linux/types.h>
 
+struct io_pagetable;
+struct iommufd_ucmd;
 struct mock_dev;
 
 /* selftest_mock.c */
@@ -79,6 +82,29 @@ enum mock_kind mock_domain_kind(struct iommu_domain *domain);
 bool mock_domain_is_ours(const struct iommu_domain *domain);
 void mock_domain_count_device(struct iommu_domain *domain, int change);
 
+/**
+ * struct iommufd_test_place - a place in an IOVA map, as a fuzzer names it
+ * @nth_area: the number of an area, from 0
+ * @offset: bytes from its start
+ *
+ * It stands in the u64 of an IOVA, with MOCK_FLAGS_ACCESS_SYZ.
+ */
+struct iommufd_test_place {
+	u32 nth_area;
+	u32 offset;
+};
+
+/* selftest.c */
+u64 iommufd_test_place_iova(struct io_pagetable *iopt,
+			    struct iommufd_test_place place);
+
+/* selftest_access.c */
+int iommufd_test_create_access(struct iommufd_ucmd *ucmd);
+int iommufd_test_access_unpin(struct iommufd_ucmd *ucmd);
+int iommufd_test_access_pages(struct iommufd_ucmd *ucmd);
+int iommufd_test_access_rw(struct iommufd_ucmd *ucmd);
+int iommufd_test_access_replace(struct iommufd_ucmd *ucmd);
+
 /* selftest_switch.c */
 enum mock_kind mock_switch_kind(void);
 enum mock_coherency mock_switch_coherency(void);
@@ -91,6 +117,9 @@ unsigned long mock_switch_reserved(unsigned long *first_iova,
 				   enum iommu_resv_type *type);
 void mock_switch_delay_pin(unsigned long first_address,
 			   unsigned long last_address);
+bool mock_switch_keeps_pins(void);
+u32 mock_switch_unpin_pages(void);
+bool mock_switch_copies_in_worker(void);
 void mock_switch_delay_map(unsigned long first_iova, unsigned long last_iova);
 void mock_switch_init(void);
 void mock_switch_exit(void);

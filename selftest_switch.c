@@ -17,6 +17,10 @@
  * largest_leaf		written by the mock: bytes of the largest leaf so far
  * map_delay_ms		each map call of the driver takes so much longer
  * pin_delay_ms		each batch of pages takes so much longer to pin
+ * access_keeps_pins	in-kernel users do not unpin when they are told to
+ * access_unpin_pages	n: they join what they have pinned in several pieces, and unpin
+ *			it n pages at a time; 0: as it was pinned
+ * access_in_worker	they copy in a kernel thread
  * gate			"FIRST LAST", in hexadecimal: map calls that touch one of
  *			these IOVA wait, until anything else is written. Read: how
  *			many are waiting
@@ -48,6 +52,9 @@ static bool mock_switch_group_value;
 static bool mock_switch_detached_value;
 static u32 mock_switch_map_delay_ms;
 static u32 mock_switch_pin_delay_ms;
+static bool mock_switch_keeps_pins_value;
+static bool mock_switch_in_worker_value;
+static u32 mock_switch_unpin_pages_value;
 
 /**
  * struct mock_gate - addresses that have to wait while it is closed
@@ -181,6 +188,39 @@ unsigned long mock_switch_reserved(unsigned long *first_iova,
 	*first_iova = mock_reserved.first_iova;
 	*type = mock_reserved.type;
 	return mock_reserved.length;
+}
+
+/**
+ * mock_switch_keeps_pins - do in-kernel users keep what they have pinned?
+ *
+ * Context: Any.
+ * Return: whether they do not listen to their unmap callback.
+ */
+bool mock_switch_keeps_pins(void)
+{
+	return READ_ONCE(mock_switch_keeps_pins_value);
+}
+
+/**
+ * mock_switch_unpin_pages - in what pieces do in-kernel users unpin?
+ *
+ * Context: Any.
+ * Return: pages; 0 in those that they have pinned.
+ */
+u32 mock_switch_unpin_pages(void)
+{
+	return READ_ONCE(mock_switch_unpin_pages_value);
+}
+
+/**
+ * mock_switch_copies_in_worker - do in-kernel users copy in a kernel thread?
+ *
+ * Context: Any.
+ * Return: whether they do.
+ */
+bool mock_switch_copies_in_worker(void)
+{
+	return READ_ONCE(mock_switch_in_worker_value);
 }
 
 static void mock_sleep(u32 ms)
@@ -383,6 +423,12 @@ void mock_switch_init(void)
 			   &mock_switch_map_delay_ms);
 	debugfs_create_u32("pin_delay_ms", 0600, dir,
 			   &mock_switch_pin_delay_ms);
+	debugfs_create_bool("access_keeps_pins", 0600, dir,
+			    &mock_switch_keeps_pins_value);
+	debugfs_create_u32("access_unpin_pages", 0600, dir,
+			   &mock_switch_unpin_pages_value);
+	debugfs_create_bool("access_in_worker", 0600, dir,
+			    &mock_switch_in_worker_value);
 	mock_switch_dir = dir;
 }
 
