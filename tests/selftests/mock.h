@@ -130,6 +130,84 @@ static inline int temp_limit(int fd, __u32 bytes)
 	return test_command(fd, &cmd, IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT);
 }
 
+#define PINS	MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES
+
+static inline int create_access(int fd, __u32 ioas, __u32 flags, int *access)
+{
+	struct iommu_test_cmd cmd = {
+		.id = ioas,
+		.create_access.flags = flags,
+	};
+	int rc = test_command(fd, &cmd, IOMMU_TEST_OP_CREATE_ACCESS);
+
+	*access = rc ? -1 : (int)cmd.create_access.out_access_fd;
+	return rc;
+}
+
+/* @item, where given, is what can be given to unpin_item(). */
+static inline int pin_flags(int fd, int access, __u32 flags, __u64 iova,
+			    __u64 length, __u64 va, __u32 *item)
+{
+	struct iommu_test_cmd cmd = {
+		.id = access,
+		.access_pages = {
+			.flags = flags,
+			.iova = iova,
+			.length = length,
+			.uptr = va,
+		},
+	};
+	int rc = test_command(fd, &cmd, IOMMU_TEST_OP_ACCESS_PAGES);
+
+	if (item)
+		*item = cmd.access_pages.out_access_pages_id;
+	return rc;
+}
+
+/* Pin for writing, and compare with the memory at @va unless it is 0. */
+static inline int pin(int fd, int access, __u64 iova, __u64 length, __u64 va,
+		      __u32 *item)
+{
+	return pin_flags(fd, access, MOCK_FLAGS_ACCESS_WRITE, iova, length, va,
+			 item);
+}
+
+static inline int unpin_item(int fd, int access, __u32 item)
+{
+	struct iommu_test_cmd cmd = {
+		.id = access,
+		.destroy_access_pages.access_pages_id = item,
+	};
+
+	return test_command(fd, &cmd, IOMMU_TEST_OP_DESTROY_ACCESS_PAGES);
+}
+
+static inline int access_rw(int fd, int access, __u32 flags, __u64 iova,
+			    void *data, __u64 length)
+{
+	struct iommu_test_cmd cmd = {
+		.id = access,
+		.access_rw = {
+			.iova = iova,
+			.length = length,
+			.uptr = (uintptr_t)data,
+			.flags = flags,
+		},
+	};
+
+	return test_command(fd, &cmd, IOMMU_TEST_OP_ACCESS_RW);
+}
+
+static inline int replace_ioas(int fd, int access, __u32 ioas)
+{
+	struct iommu_test_cmd cmd = {
+		.id = access,
+		.access_replace_ioas.ioas_id = ioas,
+	};
+
+	return test_command(fd, &cmd, IOMMU_TEST_OP_ACCESS_REPLACE_IOAS);
+}
+
 static inline int write_text(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -309,6 +387,9 @@ static inline int reset_switches(int fd)
 	       write_number(SWITCH("fail_map_entry"), 0) ?:
 	       write_number(SWITCH("stuck_iova"), 0) ?:
 	       write_number(SWITCH("map_delay_ms"), 0) ?:
+	       write_text(SWITCH("access_keeps_pins"), "N") ?:
+	       write_text(SWITCH("access_in_worker"), "N") ?:
+	       write_number(SWITCH("access_unpin_pages"), 0) ?:
 	       write_number(SWITCH("pin_delay_ms"), 0) ?:
 	       temp_limit(fd, USUAL_LIMIT);
 }
