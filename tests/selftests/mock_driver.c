@@ -291,7 +291,7 @@ TEST_F(driver, map_in_a_small_memory_cgroup)
 		iova += 2 * ROOM;
 	}
 	EXPECT_EQ(0, rc);
-	EXPECT_LT(3, failures);
+	EXPECT_LT(0, failures);
 	TH_LOG("%u maps failed", failures);
 	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, memory[i & 1], ROOM, iova));
 	EXPECT_EQ(0, unmap_all(self->fd, self->ioas, NULL));
