@@ -8,7 +8,8 @@
 #
 # The modules land in build/modules/KVER (KVER-debug), stripped of debugging
 # information, together with the stock modules they need and `load-order`, the
-# order to insert them in. Nothing outside build/ is written.
+# order to insert them in. The sample of tools/sample-vfio is there as well, but
+# is nothing that anybody needs. Nothing outside build/ is written.
 
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
@@ -25,6 +26,7 @@ work=$IOMMUFD_BUILD/kbuild/$variant
 inputs() {
 	find "$IOMMUFD_ROOT" -maxdepth 1 -name '*.[ch]' -o -maxdepth 1 -name Kbuild
 	find "$IOMMUFD_ROOT/include" -name '*.h'
+	find "$IOMMUFD_ROOT/tools/sample-vfio" -name '*.[ch]' -o -name Kbuild
 	echo "$0"
 }
 mapfile -t files < <(inputs | sort)
@@ -50,13 +52,13 @@ source=$("$IOMMUFD_ROOT/tools/source.sh")
 
 # Links, so that the compiler's messages and make's times are those of the
 # files one edits. Links whose files are gone would keep a build alive.
-link_ours() {
+link_dir() {
 	local file
 
-	mkdir -p "$work/iommufd"
-	find "$work/iommufd" -xtype l -delete
-	for file in "$IOMMUFD_ROOT"/*.[ch] "$IOMMUFD_ROOT/Kbuild"; do
-		ln -sfn "$file" "$work/iommufd/"
+	mkdir -p "$work/$2"
+	find "$work/$2" -xtype l -delete
+	for file in "$1"/*.[ch] "$1/Kbuild"; do
+		ln -sfn "$file" "$work/$2/"
 	done
 }
 
@@ -82,7 +84,7 @@ copy_theirs() {
 describe_build() {
 	local define
 
-	echo 'obj-m += iommufd/ vfio/'
+	echo 'obj-m += iommufd/ vfio/ sample-vfio/'
 	for define in CONFIG_IOMMUFD_MODULE CONFIG_VFIO_DEVICE_CDEV \
 		      CONFIG_IOMMUFD_DRIVER; do
 		grep -qw "#define $define" "$HEADERS/include/generated/autoconf.h" ||
@@ -145,7 +147,7 @@ collect() {
 	rm -rf "$new"
 	mkdir -p "$new"
 	find "$work" -name '*.ko' -exec cp -t "$new" {} +
-	for module in "${wanted[@]}"; do
+	for module in "${wanted[@]}" iommufd_sample; do
 		[ -e "$new/$module.ko" ] || die "$module.ko was not built"
 		strip --strip-debug "$new/$module.ko"
 	done
@@ -160,7 +162,8 @@ collect() {
 wanted=(iommufd vfio vfio_iommu_type1 vfio-pci-core vfio-pci mdev)
 new=$IOMMUFD_BUILD/modules/.$variant.new
 step "building iommufd and VFIO's modules for $variant" "15 s"
-link_ours
+link_dir "$IOMMUFD_ROOT" iommufd
+link_dir "$IOMMUFD_ROOT/tools/sample-vfio" sample-vfio
 copy_theirs
 describe_build | update_file "$work/Kbuild"
 log_to "modules-$variant" build

@@ -61,7 +61,7 @@ collect() {
 	mkdir include # where it looks for names in CamelCase
 	{
 		{ kernel_sources | grep -vE '^(tests|include/uapi)/'
-		  sources Kconfig Kbuild; } | run_checkpatch "$ignores"
+		  sources Kconfig Kbuild 'tools/sample-vfio/Kbuild'; } | run_checkpatch "$ignores"
 		kernel_sources | grep '^tests/' | run_checkpatch "$test_ignores"
 		kernel_sources | grep '^include/uapi/' |
 			run_checkpatch "$uapi_ignores"

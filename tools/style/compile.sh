@@ -42,7 +42,7 @@ describe_build() {
 link_sources() {
 	local file
 
-	mkdir -p "$work/tests"
+	mkdir -p "$work/tests" "$work/tools/sample-vfio"
 	find "$work" -xtype l -delete
 	kernel_sources | grep -v '^include/' | while read -r file; do
 		ln -sfn "$STYLE_DIR/$file" "$work/$file"

@@ -20,7 +20,8 @@ switches=(CONFIG_IOMMUFD_MODULE CONFIG_IOMMUFD_DRIVER CONFIG_IOMMUFD_DEBUG
 	  CONFIG_IOMMUFD_TEST CONFIG_IOMMUFD_VFIO_CONTAINER)
 
 kernel_headers() {
-	sources ':(glob)*.h' 'include/linux/*.h' ':(glob)tests/*.h'
+	sources ':(glob)*.h' 'include/linux/*.h' ':(glob)tests/*.h' \
+		'tools/sample-vfio/*.h'
 }
 
 # What reads CONFIG_IOMMUFD... has to do without it as well.

@@ -27,10 +27,11 @@ sources() {
 	done)
 }
 
-# The C files that become part of the kernel, and those that do not.
+# The C files that become part of the kernel or of the sample module, and those
+# that do not.
 kernel_sources() {
 	sources ':(glob)*.[ch]' 'include/*.h' ':(glob)tests/*_kunit.c' \
-		':(glob)tests/*.h'
+		':(glob)tests/*.h' 'tools/sample-vfio/*.[ch]'
 }
 
 user_sources() {

@@ -15,6 +15,7 @@ new_sample() {
 	sample=$(mktemp -d)
 	git -C "$sample" init -q
 	mkdir -p "$sample"/{tests,include/linux,include/uapi/linux}
+	mkdir -p "$sample/tools/sample-vfio"
 }
 
 # file NAME [LICENCE]: the standard input, below a licence, becomes a file.
@@ -176,8 +177,10 @@ test_compile() {
 		}
 	END
 	printf 'int undeclared(void)\n{\n\treturn 0;\n}\n' | file undeclared.c
+	printf 'int x(void)\n{\n}\n' | file tools/sample-vfio/x.c
 	says compile 'compile/endian.c.*incorrect type in return' \
-		'compile/undeclared.c.*no previous prototype'
+		'compile/undeclared.c.*no previous prototype' \
+		compile/tools/sample-vfio/x.c
 }
 
 test_text
