@@ -13,15 +13,15 @@
 
 #include "vfio_dev.h"
 
-/* sysfs names the character device of a PCI device: vfio-dev/vfioN. */
-static int find_cdev_name(const char *bdf, char *name, size_t name_bytes)
+/* sysfs names the character device of a device: vfio-dev/vfioN. */
+static int find_cdev_name(const char *sysfs_dir, char *name, size_t name_bytes)
 {
 	struct dirent *entry;
-	char path[128];
+	char path[256];
 	int rc = -ENODEV;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", bdf);
+	snprintf(path, sizeof(path), "%s/vfio-dev", sysfs_dir);
 	dir = opendir(path);
 	if (!dir)
 		return -errno;
@@ -38,14 +38,25 @@ static int find_cdev_name(const char *bdf, char *name, size_t name_bytes)
 
 int vfio_dev_open(struct vfio_dev *dev, const char *bdf)
 {
+	char dir[128];
+	int rc;
+
+	snprintf(dir, sizeof(dir), "/sys/bus/pci/devices/%s", bdf);
+	rc = vfio_dev_open_at(dev, dir);
+	snprintf(dev->bdf, sizeof(dev->bdf), "%s", bdf);
+	return rc;
+}
+
+int vfio_dev_open_at(struct vfio_dev *dev, const char *sysfs_dir)
+{
 	char name[64], path[128];
 	int rc;
 
-	rc = find_cdev_name(bdf, name, sizeof(name));
+	rc = find_cdev_name(sysfs_dir, name, sizeof(name));
 	if (rc)
 		return rc;
 	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", name);
-	snprintf(dev->bdf, sizeof(dev->bdf), "%s", bdf);
+	dev->bdf[0] = 0;
 	dev->dev_id = 0;
 	dev->fd = open(path, O_RDWR | O_CLOEXEC);
 	return dev->fd < 0 ? -errno : 0;

@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 /*
- * A PCI device behind its VFIO character device, /dev/vfio/devices/vfioN.
+ * A device behind its VFIO character device, /dev/vfio/devices/vfioN. It is on
+ * PCI unless something else is said.
  *
  * The order of a device's life: open, bind to an iommufd, attach to an IOAS,
  * use, detach, close. Closing undoes whatever is left.
@@ -16,7 +17,7 @@
 struct vfio_dev {
 	int fd;
 	uint32_t dev_id;	/* its object ID in the iommufd, once bound */
-	char bdf[16];		/* 0000:00:04.0 */
+	char bdf[16];		/* 0000:00:04.0, empty for other buses */
 };
 
 struct vfio_bar {
@@ -25,6 +26,8 @@ struct vfio_bar {
 };
 
 int vfio_dev_open(struct vfio_dev *dev, const char *bdf);
+/* Any device, by its directory in sysfs. */
+int vfio_dev_open_at(struct vfio_dev *dev, const char *sysfs_dir);
 void vfio_dev_close(struct vfio_dev *dev);
 
 int vfio_dev_bind(struct vfio_dev *dev, int iommufd);
