@@ -23,6 +23,7 @@
 
 #include "edu.h"
 #include "harness.h"
+#include "sample.h"
 #include "support.h"
 
 #define IOVA		(16 * MIB)
@@ -127,6 +128,20 @@ static void *parked_attach(void *unused)
 	return NULL;
 }
 
+static void *parked_pin(void *unused)
+{
+	(void)unused;
+	parked_rc = sample_run(&rig.dev, SAMPLE_PIN, IOVA, PAGES * PAGE);
+	return NULL;
+}
+
+static void *parked_load(void *unused)
+{
+	(void)unused;
+	parked_rc = sample_run(&rig.dev, SAMPLE_LOAD, IOVA, PAGES * PAGE);
+	return NULL;
+}
+
 static void park(void *(*what)(void *))
 {
 	parked_rc = 1;
@@ -151,12 +166,26 @@ static void park_an_attach(void)
 	park(parked_attach);
 }
 
-static void finish_parked(void)
+/* An emulated device is on the IOAS, and its driver is parked. */
+static void park_a_driver(void *(*what)(void *))
+{
+	set_trap();
+	rig_open_sample(&rig);
+	EXPECT(map_at(&rig, trap.va, PAGES * PAGE, IOVA), 0);
+	park(what);
+}
+
+static int end_of_parked(void)
 {
 	EXPECT(parked_rc, 1);
 	release();
 	join_within(parked_thread, STEP_SECONDS, "what was parked");
-	EXPECT(parked_rc, 0);
+	return parked_rc;
+}
+
+static void finish_parked(void)
+{
+	EXPECT(end_of_parked(), 0);
 }
 
 /* Both ways of parking end with every page mapped. */
@@ -391,7 +420,7 @@ static int parked_pipe[2];
 static void park_for_ever(void *what)
 {
 	set_trap();
-	if (what == parked_attach)
+	if (what != parked_map)
 		EXPECT(map_at(&rig, trap.va, PAGES * PAGE, IOVA), 0);
 	park(what);
 	CHECK(write(parked_pipe[1], "p", 1) == 1);
@@ -513,6 +542,111 @@ static void test_map_detach(void)
 	EXPECT(unmap(&rig, IOVA, PAGES * PAGE), 0);
 }
 
+static void check_driver_others_go_on(void *(*what)(void *))
+{
+	park_a_driver(what);
+	in_time("map and unmap", map_and_unmap);
+	in_time("IOVA_RANGES", ask_ranges);
+	in_time("another IOAS", other_objects);
+	in_time("fdinfo", read_fdinfo);
+	in_time("attach to a new IOAS", attach_other_to_new_ioas);
+	finish_parked();
+	CHECK(sample_sees(&rig.dev, SAMPLE_LOAD, IOVA, trap.va, PAGES * PAGE));
+}
+
+/*
+ * Its driver has a mutex meanwhile, and so its own unmap would wait. Scenario 56.
+ */
+static void test_pin_others_go_on(void)
+{
+	check_driver_others_go_on(parked_pin);
+	EXPECT(sample_pinned(&rig.dev), PAGES);
+}
+
+static void test_load_others_go_on(void)
+{
+	check_driver_others_go_on(parked_load);
+}
+
+static void unmap_under_driver(void)
+{
+	EXPECT(unmap(&rig, IOVA, PAGES * PAGE), 0);
+}
+
+/* A pin that comes too late is undone. Scenarios 8 and 56. */
+static void test_pin_unmap_itself(void)
+{
+	long pins = pages_pinned();
+
+	park_a_driver(parked_pin);
+	in_time("unmap under a pin", unmap_under_driver);
+	EXPECT(end_of_parked(), -EINVAL);
+	EXPECT(sample_pinned(&rig.dev), 0);
+	EXPECT(pages_pinned() - pins, 0);
+}
+
+static void test_load_unmap_itself(void)
+{
+	park_a_driver(parked_load);
+	in_time("unmap under a copy", unmap_under_driver);
+	finish_parked();
+}
+
+static pthread_t detach_thread;
+
+static void *detach_in_thread(void *unused)
+{
+	(void)unused;
+	EXPECT(vfio_dev_detach(&rig.dev), 0);
+	return NULL;
+}
+
+/* A detach ends what its driver is doing, and so has to wait for that. */
+static void test_pin_detach(void)
+{
+	long pins = pages_pinned();
+
+	park_a_driver(parked_pin);
+	CHECK(!pthread_create(&detach_thread, NULL, detach_in_thread, NULL));
+	usleep(100000);
+	in_time("map and unmap", map_and_unmap);
+	in_time("attach to a new IOAS", attach_other_to_new_ioas);
+	EXPECT(end_of_parked(), -ENOENT);
+	join_within(detach_thread, STEP_SECONDS, "a detach");
+	EXPECT(sample_pinned(&rig.dev), 0);
+	EXPECT(pages_pinned() - pins, 0);
+}
+
+/* All of a process that waits for itself can be killed. */
+static void park_and_detach(void *unused)
+{
+	(void)unused;
+	park_a_driver(parked_pin);
+	CHECK(!pthread_create(&detach_thread, NULL, detach_in_thread, NULL));
+	usleep(100000);
+	CHECK(write(parked_pipe[1], "p", 1) == 1);
+	pause();
+}
+
+static void test_pin_detach_kill(void)
+{
+	kill_in_time(start_parked(park_and_detach, NULL));
+	rig_open_sample(&rig);
+}
+
+static void test_driver_kill(void)
+{
+	long pins = pages_pinned();
+
+	rig_open_sample(&rig);
+	for (int i = 0; i < 6; i++) {
+		park_and_kill(i % 2 ? parked_pin : parked_load);
+		EXPECT(pages_pinned() - pins, 0);
+		EXPECT(sample_pinned(&rig.dev), 0);
+		EXPECT(unmap(&rig, IOVA, PAGES * PAGE), 0);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct guest_test tests[] = {
@@ -526,6 +660,13 @@ int main(int argc, char **argv)
 		{ "park.attach_late_maps", test_attach_late_maps, 60 },
 		{ "park.attach_kill", test_attach_kill, 60 },
 		{ "park.kill_all", test_kill_all, 60 },
+		{ "park.pin_others_go_on", test_pin_others_go_on, 60 },
+		{ "park.pin_unmap_itself", test_pin_unmap_itself, 60 },
+		{ "park.load_others_go_on", test_load_others_go_on, 60 },
+		{ "park.load_unmap_itself", test_load_unmap_itself, 60 },
+		{ "park.pin_detach", test_pin_detach, 60 },
+		{ "park.pin_detach_kill", test_pin_detach_kill, 60 },
+		{ "park.driver_kill", test_driver_kill, 60 },
 		{ },
 	};
 
