@@ -5,6 +5,7 @@
  */
 #include <linux/iommu.h>
 #include <linux/log2.h>
+#include <linux/mem_encrypt.h>
 #include <linux/minmax.h>
 #include <linux/sched.h>
 
@@ -266,6 +267,9 @@ unsigned long domain_io_read(struct iommu_domain *domain,
 	do {
 		/* What iommu_iova_to_phys() does, for each of many pages. */
 		phys_addr_t phys = domain->ops->iova_to_phys(domain, iova);
+
+		/* Entries of AMD's page tables can carry the encryption bit. */
+		phys = __sme_clr(phys);
 
 		if (!phys || !pfn_batch_add(batch, PHYS_PFN(phys), 1))
 			break;
