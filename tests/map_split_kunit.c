@@ -42,6 +42,7 @@ static void expect_hole(struct map_fixture *f, struct map_domain *domain,
 	fake_domain_check(domain->fake);
 }
 
+/* Scenario 7. */
 static void cut_in_a_domain(struct kunit *test)
 {
 	static const unsigned long blocks[] = { 1, 16, TEST_PAGES };

@@ -173,6 +173,15 @@ static inline int option_get(int fd, __u32 option, __u32 object, __u64 *value)
 	return rc;
 }
 
+static inline int vfio_ioas(int fd, __u16 op, __u32 *id)
+{
+	struct iommu_vfio_ioas arg = { .size = sizeof(arg), .op = op, .ioas_id = *id };
+	int rc = command(fd, IOMMU_VFIO_IOAS, &arg);
+
+	*id = arg.ioas_id;
+	return rc;
+}
+
 /* Memory that nothing else of the process touches, aligned to HUGE_BYTES. */
 static inline void *anonymous(size_t bytes)
 {

@@ -258,6 +258,8 @@ static int run_space(struct world *world)
 	       map_any(world->fd, ioas, world->va, world->bytes, &iova) ?:
 	       option_set(world->fd, IOMMU_OPTION_HUGE_PAGES, ioas, 0) ?:
 	       option_get(world->fd, IOMMU_OPTION_HUGE_PAGES, ioas, &value) ?:
+	       vfio_ioas(world->fd, IOMMU_VFIO_IOAS_SET, &ioas) ?:
+	       vfio_ioas(world->fd, IOMMU_VFIO_IOAS_GET, &ioas) ?:
 	       map_halves(world) ?:
 	       copy_to(world, world->ioas[0], ioas, APERTURE + (1UL << 29)) ?:
 	       MUST(world, unmap_all(world->fd, ioas, NULL)) ?:

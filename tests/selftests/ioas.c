@@ -838,15 +838,6 @@ TEST_F(rlimit_mode, privilege_comes_first)
 
 /* -- VFIO_IOAS */
 
-static int vfio_ioas(int fd, __u16 op, __u32 *id)
-{
-	struct iommu_vfio_ioas arg = { .size = sizeof(arg), .op = op, .ioas_id = *id };
-	int rc = command(fd, IOMMU_VFIO_IOAS, &arg);
-
-	*id = arg.ioas_id;
-	return rc;
-}
-
 TEST_F(ioas, vfio_ioas)
 {
 	struct iommu_vfio_ioas arg = { .size = sizeof(arg), .__reserved = 1 };

@@ -333,6 +333,32 @@ TEST_F(driver, attach_in_a_small_memory_cgroup)
 	EXPECT_EQ(0, rmdir(CGROUP));
 }
 
+/* Of a page of kernel memory, at least 8 mappings can be made. Scenario 18. */
+TEST_F(driver, tiny_mappings_in_a_small_memory_cgroup)
+{
+	const unsigned int limit_kib = 512, most = 2 * limit_kib / 4 * 16;
+	const __u64 page = page_bytes();
+	unsigned int nr_maps;
+	__u64 bytes;
+	int rc = 0;
+
+	if (make_cgroup())
+		SKIP(return, "there is no memory cgroup");
+	ASSERT_EQ(0, enter_cgroup(limit_kib));
+	for (nr_maps = 0; !rc && nr_maps < most; nr_maps++)
+		rc = map_at(self->fd, self->ioas, self->small, page,
+			    APERTURE + 2 * nr_maps * page);
+	ASSERT_EQ(0, leave_cgroup());
+	EXPECT_EQ(-ENOMEM, rc);
+	EXPECT_LT(limit_kib / 4 * 8 / 2, nr_maps);
+	TH_LOG("%u mappings in %u KiB", nr_maps - 1, limit_kib);
+
+	/* The one that failed is not there, the others are. */
+	EXPECT_EQ(0, unmap_all(self->fd, self->ioas, &bytes));
+	EXPECT_EQ((nr_maps - 1) * page, bytes);
+	EXPECT_EQ(0, rmdir(CGROUP));
+}
+
 /* -- unmaps that do not happen */
 
 /*
