@@ -443,7 +443,8 @@ static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
  *	call iopt_slice_fill() after the section, @filler is set already
  *
  * Context: a section over the slice, held by the caller; sleeps.
- * Return: 0, or -errno with the slice not in @member.
+ * Return: 0; -ENOTRECOVERABLE with the slice in quarantine, in @member as in
+ * those that had it; or another -errno with the slice not in @member.
  */
 int iopt_slice_add_domain(struct iopt_slice *slice, struct iopt_domain *member,
 			  bool *needs_fill)
@@ -455,6 +456,9 @@ int iopt_slice_add_domain(struct iopt_slice *slice, struct iopt_domain *member,
 		return 0;
 	if (slice->filled_pages) {
 		rc = iopt_slice_copy(slice, member);
+		/* What the member shows of it has to outlive the member. */
+		if (rc == -ENOTRECOVERABLE)
+			slice->seq = member->add_seq;
 		if (rc)
 			return rc;
 	}

@@ -308,6 +308,27 @@ static void short_scrub_is_quarantined(struct kunit *test)
 	end_quarantine(f, domain, TEST_IOVA);
 }
 
+/*
+ * The undo of a failed attach fails as well: the domain shows pages that it was
+ * never a proper member for, and they outlive the domain that they came from.
+ */
+static void short_undo_of_attach_is_quarantined(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, TEST_PAGES, 1);
+	struct map_domain *first = map_domain_add(f, FAKE_ARM);
+	struct map_domain *second = map_domain_make(f, FAKE_VTD);
+
+	KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, 32, TEST_IOVA), 0);
+	second->fake->fail_map = 3;
+	second->fake->fail_unmap = 1;
+	KUNIT_EXPECT_EQ(test, iopt_domain_add(&f->iopt, &second->member),
+			-ENOTRECOVERABLE);
+	iopt_domain_remove(&f->iopt, &first->member);
+	map_domain_let_go(&f->iopt, first);
+	expect_reachable_is_pinned(f, second, TEST_IOVA);
+	end_quarantine(f, second, TEST_IOVA);
+}
+
 static struct kunit_case map_failure_cases[] = {
 	KUNIT_CASE_SLOW(failed_map_leaves_nothing),
 	KUNIT_CASE_SLOW(failed_map_leaves_nothing_in_others),
@@ -316,6 +337,7 @@ static struct kunit_case map_failure_cases[] = {
 	KUNIT_CASE(short_unmap_is_quarantined),
 	KUNIT_CASE(short_unmap_at_detach_is_quarantined),
 	KUNIT_CASE(short_scrub_is_quarantined),
+	KUNIT_CASE(short_undo_of_attach_is_quarantined),
 	{}
 };
 
