@@ -157,10 +157,32 @@ int iopt_pages_prepare_record(struct iopt_pages *pages,
 	return needed && !*out_record ? -ENOMEM : 0;
 }
 
+/* Take a record out of the tree that a newer one says everything of. */
+static struct pfn_record *
+iopt_pages_take_outdated(struct iopt_pages *pages,
+			 const struct interval_tree_node *newer)
+{
+	struct interval_tree_node *span;
+
+	lockdep_assert_held(&pages->lock);
+
+	span = interval_tree_iter_first(&pages->records, newer->start,
+					newer->last);
+	while (span && (span->start < newer->start || span->last > newer->last))
+		span = interval_tree_iter_next(span, newer->start, newer->last);
+	if (!span)
+		return NULL;
+	interval_tree_remove(span, &pages->records);
+	return container_of(span, struct pfn_record, span);
+}
+
 /**
  * iopt_pages_insert_record() - remember PFNs that have just been mapped
  * @pages: whose PFNs
  * @record: of them, or NULL
+ *
+ * Older records that lie within it are freed: next to a page that stays pinned,
+ * others may come and go any number of times.
  *
  * Context: the section it was prepared in, with a slice in @pages->slices that
  * covers the indexes.
@@ -168,9 +190,13 @@ int iopt_pages_prepare_record(struct iopt_pages *pages,
 void iopt_pages_insert_record(struct iopt_pages *pages,
 			      struct pfn_record *record)
 {
+	struct pfn_record *older;
+
 	if (!record)
 		return;
 	spin_lock(&pages->lock);
+	while ((older = iopt_pages_take_outdated(pages, &record->span)))
+		pfn_record_free(older);
 	record->seq = atomic64_inc_return(&iopt_record_seq);
 	interval_tree_insert(&record->span, &pages->records);
 	spin_unlock(&pages->lock);

@@ -164,6 +164,45 @@ static void pinned_anew_is_known_anew(struct kunit *test)
 	}
 }
 
+static unsigned int count_records(struct map_fixture *f, unsigned long iova)
+{
+	struct interval_tree_node *span;
+	struct iopt_pages *pages;
+	unsigned int n = 0;
+
+	scoped_guard(rwsem_read, &f->iopt.iova_rwsem)
+		pages = iopt_area_from(&f->iopt, iova)->slice.pages;
+	guard(spinlock)(&pages->lock);
+	for (span = interval_tree_iter_first(&pages->records, 0, ULONG_MAX);
+	     span; span = interval_tree_iter_next(span, 0, ULONG_MAX))
+		n++;
+	return n;
+}
+
+/* Pages that come and go next to one that stays leave nothing behind. */
+static void records_do_not_pile_up(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, TEST_PAGES, TEST_PAGES);
+	struct map_domain *domain = map_domain_add(f, FAKE_VTD);
+	struct io_pagetable *other = make_other_map(test);
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, TEST_PAGES, TEST_IOVA), 0);
+	KUNIT_ASSERT_EQ(test, copy_to_other_map(f, other, TEST_IOVA), 0);
+	KUNIT_ASSERT_EQ(test, copy_pages_at(f, TEST_IOVA, 1, 0), 0);
+	KUNIT_ASSERT_EQ(test, unmap_at(f, TEST_IOVA, TEST_PAGES), 0);
+	for (i = 0; i < 20; i++) {
+		KUNIT_ASSERT_EQ(test, copy_between(other, COPY_IOVA, &f->iopt,
+						   TEST_PAGES), 0);
+		expect_mapped(f, domain, 0, TEST_PAGES, COPY_IOVA);
+		KUNIT_ASSERT_EQ(test, unmap_at(f, COPY_IOVA, TEST_PAGES), 0);
+	}
+	KUNIT_EXPECT_LE(test, count_records(f, 0), 2);
+	map_domain_remove(f, domain);
+	iopt_destroy(other);
+	map_fixture_end(f);
+}
+
 /* What is in quarantine is pinned, and not pinned again; what was let go of is. */
 static void quarantine_is_shared(struct kunit *test)
 {
@@ -250,6 +289,7 @@ static struct kunit_case map_share_cases[] = {
 	KUNIT_CASE(copy_over_several_areas),
 	KUNIT_CASE(copy_cannot_gain_write_access),
 	KUNIT_CASE(pinned_anew_is_known_anew),
+	KUNIT_CASE(records_do_not_pile_up),
 	KUNIT_CASE(quarantine_is_shared),
 	KUNIT_CASE(quarantined_copy_keeps_its_pages),
 	{}
