@@ -59,7 +59,7 @@ void iopt_slice_uncover(struct iopt_slice *slice)
 	struct iopt_pages *pages = slice->pages;
 
 	slice->storage = NULL;
-	slice->filled_pages = 0;
+	WRITE_ONCE(slice->filled_pages, 0);
 	spin_lock(&pages->lock);
 	interval_tree_remove(&slice->span, &pages->slices);
 	spin_unlock(&pages->lock);
@@ -126,7 +126,7 @@ static int iopt_fill_use(struct iopt_slice *slice, struct iopt_gather *gather)
 		iopt_slice_cover(slice);
 	iopt_pages_insert_record(slice->pages, record);
 	iopt_gather_keep(gather);
-	slice->filled_pages += npages;
+	WRITE_ONCE(slice->filled_pages, slice->filled_pages + npages);
 	return rc ? iopt_slice_quarantine(slice, 0) : 0;
 }
 

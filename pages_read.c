@@ -340,14 +340,13 @@ static unsigned long iopt_slice_read_tier(struct iopt_slice *slice,
 }
 
 /*
- * The first page from @first_index on that @slice keeps pinned; ULONG_MAX if
- * there is none.
+ * The first page from @first_index on that @slice keeps pinned, of those in front
+ * of @end_index; ULONG_MAX if there is none.
  */
 static unsigned long iopt_slice_covers_from(const struct iopt_slice *slice,
-					    unsigned long first_index)
+					    unsigned long first_index,
+					    unsigned long end_index)
 {
-	unsigned long end_index = slice->span.start +
-				  READ_ONCE(slice->filled_pages);
 	unsigned long start_index = slice->span.start;
 
 	if (READ_ONCE(slice->quarantined))
@@ -381,19 +380,24 @@ enum iopt_tier iopt_pages_cover_slice(struct iopt_pages *pages,
 					    cover->last_index)) {
 		struct iopt_slice *slice =
 			container_of(span, struct iopt_slice, span);
-		unsigned long index;
+		unsigned long end_index, index;
 
 		if (slice == cover->self)
 			continue;
-		index = iopt_slice_covers_from(slice, cover->first_index);
+		/*
+		 * Once: without a section it can fall behind the first index, and
+		 * an answer that ends before it begins is worse than a wrong one.
+		 */
+		end_index = span->start + READ_ONCE(slice->filled_pages);
+		index = iopt_slice_covers_from(slice, cover->first_index,
+					       end_index);
 		if (index > cover->last_index)
 			continue;
 		if (index > cover->first_index) {
 			cover->last_index = index - 1;
 			break;
 		}
-		cover->last_index = min(cover->last_index,
-					span->start + slice->filled_pages - 1);
+		cover->last_index = min(cover->last_index, end_index - 1);
 		cover->slice = slice;
 	}
 	spin_unlock(&pages->lock);
