@@ -53,19 +53,27 @@ static unsigned long iopt_gather_count(struct iopt_gather *gather,
 		if (iopt_pages_cover(gather->pages, &cover) == IOPT_TIER_NONE)
 			npages += cover.last_index - first_index + 1;
 		first_index = cover.last_index + 1;
+		cond_resched();
 	}
 	return npages;
 }
 
-/* Charge all that is still to be pinned at once: a limit answers early. */
+/*
+ * Charge all that is still to be pinned at once: a limit answers early. As long
+ * as that lasts for the next pages there is no need to look at the rest again,
+ * which can be in many pieces.
+ */
 static int iopt_gather_charge(struct iopt_gather *gather,
-			      unsigned long first_index)
+			      unsigned long first_index,
+			      unsigned long next_pages)
 {
 	unsigned long unsettled = gather->pin.batch.npfns;
 	struct iopt_pages *pages = gather->pages;
 	unsigned long npages;
 	int rc;
 
+	if (gather->charged_pages >= unsettled + next_pages)
+		return 0;
 	npages = unsettled + iopt_gather_count(gather, first_index);
 	if (gather->charged_pages >= npages)
 		return 0;
@@ -98,7 +106,8 @@ static int iopt_gather_part(struct iopt_gather *gather,
 	npages = cover.last_index - cover.first_index + 1;
 	part->npages = npages;
 	if (part->tier == IOPT_TIER_NONE) {
-		rc = iopt_gather_charge(gather, cover.first_index);
+		rc = iopt_gather_charge(gather, cover.first_index,
+					part->npages);
 		if (rc)
 			return rc;
 		npages = iopt_pin_gather(gather->pages, &gather->pin,
