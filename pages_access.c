@@ -17,6 +17,17 @@
 /* Entries changed before others get a chance at the lock. */
 #define IOPT_HELD_ENTRIES 1024
 
+/*
+ * A store that ran out of memory half way may have left a node behind: that it
+ * has no entries is all that can be said of an empty array.
+ */
+static bool iopt_held_has_entries(struct xarray *xa)
+{
+	unsigned long index = 0;
+
+	return xa_find(xa, &index, ULONG_MAX, XA_PRESENT);
+}
+
 /**
  * iopt_held_free() - free an empty tier
  * @held: the tier or NULL
@@ -27,7 +38,8 @@ void iopt_held_free(struct iopt_held *held)
 {
 	if (!held)
 		return;
-	WARN_ON(!xa_empty(&held->pfns) || !xa_empty(&held->more_pins));
+	WARN_ON(iopt_held_has_entries(&held->pfns) ||
+		iopt_held_has_entries(&held->more_pins));
 	xa_destroy(&held->pfns);
 	xa_destroy(&held->more_pins);
 	kfree(held);
