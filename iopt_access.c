@@ -484,7 +484,7 @@ void iopt_unpin(struct io_pagetable *iopt, struct iopt_user *user,
  * Context: process or kernel thread, no lock held; sleeps as long as user space
  * likes.
  * Return: 0; -EINVAL a part of it is being unmapped; -ENOENT a hole, or the user
- * is leaving; -EPERM not mapped for that; or as iopt_pages_rw_access(). What lies
+ * is leaving; -EPERM not mapped for that; or as iopt_slice_rw(). What lies
  * in front of the trouble has been copied.
  */
 int iopt_rw_access(struct io_pagetable *iopt, struct iopt_user *user,
@@ -509,12 +509,13 @@ int iopt_rw_access(struct io_pagetable *iopt, struct iopt_user *user,
 			return rc;
 		rw->first_byte = piece.first_byte;
 		rw->length = piece.length;
-		rc = iopt_pages_rw_access(piece.area->slice.pages, rw);
+		rc = iopt_slice_rw(&piece.area->slice, rw);
 		iopt_area_put(piece.area);
-		if (rc)
+		if (rc && rc != -ESTALE)
 			return rc;
-		rw->data += piece.length;
-		more = iopt_access_advance(&walk, &piece);
+		/* If the area has been cut, the rest is found anew. */
+		piece.length -= rw->length;
+		more = !piece.length || iopt_access_advance(&walk, &piece);
 	} while (more);
 	return 0;
 }

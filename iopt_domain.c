@@ -412,21 +412,24 @@ void iopt_release_areas(struct io_pagetable *iopt)
  * @member: removed, or never added; no device is attached to its domain
  *
  * If the driver did not unmap all it was told to, this is the end of the
- * quarantine.
+ * quarantine. Areas that were not ready to be released when an earlier domain was
+ * freed, are now.
  *
  * Context: process, no lock held; sleeps.
  */
 void iopt_domain_free(struct io_pagetable *iopt, struct iopt_domain *member)
 {
-	if (!member->stuck) {
+	if (!member->stuck && !READ_ONCE(iopt->nr_quarantined)) {
 		iommu_domain_free(member->domain);
 		return;
 	}
 	guard(iommufd_turn)(&iopt->change_turn);
 
 	/* Whoever found it there reads from it in a section: walk through all. */
-	list_del_rcu(&member->item);
-	iopt_rescue_areas(iopt, member);
+	if (member->stuck) {
+		list_del_rcu(&member->item);
+		iopt_rescue_areas(iopt, member);
+	}
 	iommu_domain_free(member->domain);
 	iopt_release_areas(iopt);
 }

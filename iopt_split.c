@@ -7,15 +7,19 @@
  * (I6). So areas can be cut only while every page is mapped by a call of its own
  * (iopt_domains.small_pages). Nothing is remapped: two slices show what one did.
  */
+#include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "iopt_area.h"
 
 /* May the area be cut now? Under the lock nothing that this looks at changes. */
 static int iopt_cut_check(const struct io_pagetable *iopt,
-			  const struct iopt_area *area)
+			  const struct iopt_area *area, unsigned long iova)
 {
-	if (!iopt->domains.small_pages)
+	const struct iopt_slice *slice = &area->slice;
+
+	if (!iopt->domains.small_pages ||
+	    offset_in_page(iova - slice->iova.first_iova + slice->page_offset))
 		return -EINVAL;
 	if (area->state != IOPT_AREA_LIVE)
 		return area->state == IOPT_AREA_QUARANTINED ? -ENOTRECOVERABLE :
@@ -67,7 +71,7 @@ static int iopt_try_cut(struct io_pagetable *iopt, unsigned long iova,
 	area = iopt_area_from(iopt, iova);
 	if (!area || area->slice.iova.first_iova >= iova)
 		return 0;
-	rc = iopt_cut_check(iopt, area);
+	rc = iopt_cut_check(iopt, area, iova);
 	if (rc)
 		return rc;
 	pages = area->slice.pages;
@@ -87,7 +91,7 @@ static int iopt_try_cut(struct io_pagetable *iopt, unsigned long iova,
  * @iova: where, on the border of a page; if an area reaches across, it is cut
  *
  * Context: process, no lock held; sleeps.
- * Return: 0; -EINVAL its pages are not mapped one by one; -EBUSY somebody pins
+ * Return: 0; -EINVAL its pages are not mapped one by one, or @iova is inside of one; -EBUSY somebody pins
  * through it, fills, maps or unmaps it; -ENOTRECOVERABLE it is in quarantine;
  * -ENOMEM. Nothing has changed then.
  */

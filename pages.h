@@ -41,7 +41,6 @@ struct iommu_domain;
 struct iopt_held;
 struct iopt_pages;
 struct iopt_pin;
-struct iopt_rw;
 struct page;
 struct pfn_record;
 struct task_struct;
@@ -95,8 +94,6 @@ struct iopt_owner_cache {
  * @unpin: give a run of pages back
  * @charge: charge pages to the owner's limit before they are pinned
  * @uncharge: take a charge back; cannot fail
- * @copy: copy what a struct iopt_rw says without leaving a pin; may sleep as long
- *	as user space likes
  * @release: drop what the source holds, when the last reference goes
  */
 struct pfn_source_ops {
@@ -106,7 +103,6 @@ struct pfn_source_ops {
 		      unsigned long npages);
 	int (*charge)(struct iopt_pages *pages, unsigned long npages);
 	void (*uncharge)(struct iopt_pages *pages, unsigned long npages);
-	int (*copy)(struct iopt_pages *pages, const struct iopt_rw *rw);
 	void (*release)(struct iopt_pages *pages);
 };
 
@@ -331,7 +327,7 @@ struct iopt_gather {
 /**
  * struct iopt_rw - a copy between the kernel and pages
  * @first_byte: counted from the start of the first page
- * @length: bytes, at least 1
+ * @length: bytes
  * @data: the kernel's side
  * @write: into the pages
  * @pins: do not go through the user mapping of the current process
@@ -476,8 +472,7 @@ bool iopt_pages_remove_access(struct iopt_pages *pages,
 			      unsigned long first_index, unsigned long npages);
 
 /* pages_rw.c */
-int iopt_user_copy(struct iopt_pages *pages, const struct iopt_rw *rw);
-int iopt_pages_rw_access(struct iopt_pages *pages, const struct iopt_rw *rw);
+int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw);
 
 /* pages_fill.c */
 int iopt_slice_fill(struct iopt_slice *slice, bool is_owner);

@@ -211,7 +211,6 @@ static const struct pfn_source_ops iopt_user_ops = {
 	.unpin = iopt_user_unpin,
 	.charge = iopt_pages_charge,
 	.uncharge = iopt_pages_uncharge,
-	.copy = iopt_user_copy,
 	.release = iopt_user_release,
 };
 

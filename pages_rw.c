@@ -5,54 +5,72 @@
  * A page that somebody has pinned is what devices see, whatever the process has
  * done to its address space since: it is copied to and from directly. Any other
  * page is reached as the process would reach it, and no pin is left.
+ *
+ * Like a device, a copy must not touch memory that is not mapped any more. So it
+ * goes on in sections, a few pages in each, and looks there whether the slice is
+ * still shown. No page fault is taken in a section: where one is needed, the pages
+ * are made ready without a section, and the section is entered again.
  */
 #include <linux/highmem.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
 #include "pages.h"
 
-/* Pages copied in one section, or pinned to be copied. */
+/* Pages copied in one section. */
 #define IOPT_RW_PAGES 16
 
-static void iopt_copy_page(struct page *page, unsigned int offset,
-			   const struct iopt_rw *rw)
+/**
+ * struct iopt_rw_ready - what was made ready for a copy
+ * @upages: pinned for the time of the copy, from its first page on
+ * @npages: so many; 0 when the user mapping is used
+ * @length: bytes that the next attempt may copy
+ */
+struct iopt_rw_ready {
+	struct page *upages[IOPT_RW_PAGES];
+	long npages;
+	size_t length;
+};
+
+static void iopt_rw_advance(struct iopt_rw *rw, size_t length)
 {
+	rw->first_byte += length;
+	rw->data += length;
+	rw->length -= length;
+}
+
+/* Copy what of it lies in the page that it begins in. */
+static void iopt_rw_page(struct iopt_rw *rw, struct page *page)
+{
+	unsigned int offset = offset_in_page(rw->first_byte);
+	size_t length = min(rw->length, PAGE_SIZE - offset);
+
 	if (rw->write)
-		memcpy_to_page(page, offset, rw->data, rw->length);
+		memcpy_to_page(page, offset, rw->data, length);
 	else
-		memcpy_from_page(rw->data, page, offset, rw->length);
+		memcpy_from_page(rw->data, page, offset, length);
+	iopt_rw_advance(rw, length);
 }
 
-/* The next piece of a copy that lies in one page. */
-static struct iopt_rw iopt_rw_take_page(struct iopt_rw *rw)
+static unsigned long iopt_rw_index(const struct iopt_rw *rw)
 {
-	struct iopt_rw piece = *rw;
-
-	piece.length = min(rw->length,
-			   PAGE_SIZE - offset_in_page(rw->first_byte));
-	rw->first_byte += piece.length;
-	rw->data += piece.length;
-	rw->length -= piece.length;
-	return piece;
+	return rw->first_byte / PAGE_SIZE;
 }
 
-static void iopt_copy_batch(const struct pfn_batch *batch, struct iopt_rw *rw)
+static unsigned long iopt_rw_last_index(const struct iopt_rw *rw)
 {
-	const struct pfn_run *run;
+	return (rw->first_byte + (rw->length - 1)) / PAGE_SIZE;
+}
 
-	pfn_batch_for_each_run(batch, run) {
-		for (u32 i = 0; i < run->npfns && rw->length; i++) {
-			struct iopt_rw piece = iopt_rw_take_page(rw);
-
-			iopt_copy_page(pfn_to_page(run->pfn + i),
-				       offset_in_page(piece.first_byte),
-				       &piece);
-		}
-	}
+/* Copy no further than to the end of a page. */
+static void iopt_rw_end_at(struct iopt_rw *rw, unsigned long last_index)
+{
+	rw->length = min(rw->length,
+			 (last_index + 1) * PAGE_SIZE - rw->first_byte);
 }
 
 static unsigned long iopt_user_address(struct iopt_pages *pages,
@@ -61,180 +79,227 @@ static unsigned long iopt_user_address(struct iopt_pages *pages,
 	return (pages->uptr & PAGE_MASK) + rw->first_byte;
 }
 
-/* Copy with the process's page tables loaded. */
-static int iopt_copy_uaccess(struct iopt_pages *pages, const struct iopt_rw *rw)
+/* May the process's own mapping be used? */
+static bool iopt_rw_is_mapped(struct iopt_pages *pages,
+			      const struct iopt_rw *rw)
+{
+	return !rw->pins && current->mm == pages->owner->mm;
+}
+
+/* In a section: copy from and to pages that were pinned for this. */
+static void iopt_rw_ready_pages(struct iopt_rw *rw,
+				const struct iopt_rw_ready *ready)
+{
+	for (long i = 0; i < ready->npages && rw->length; i++)
+		iopt_rw_page(rw, ready->upages[i]);
+}
+
+/* In a section: copy through the user mapping. Return: 0 or -EAGAIN. */
+static int iopt_rw_user(struct iopt_pages *pages, struct iopt_rw *rw)
 {
 	void __user *uptr = (void __user *)iopt_user_address(pages, rw);
-	unsigned long left;
+	long rc;
 
 	if (rw->write)
-		left = copy_to_user(uptr, rw->data, rw->length);
+		rc = copy_to_user_nofault(uptr, rw->data, rw->length);
 	else
-		left = copy_from_user(rw->data, uptr, rw->length);
-	return left ? -EFAULT : 0;
+		rc = copy_from_user_nofault(rw->data, uptr, rw->length);
+	if (rc)
+		return -EAGAIN;
+	iopt_rw_advance(rw, rw->length);
+	return 0;
 }
 
-static int iopt_copy_kthread(struct iopt_pages *pages, const struct iopt_rw *rw)
+/* In a section: copy what nobody has pinned, if it has been made ready. */
+static int iopt_rw_uncovered(struct iopt_pages *pages, struct iopt_rw *rw,
+			     const struct iopt_rw_ready *ready)
 {
-	struct mm_struct *mm = pages->owner->mm;
+	if (ready->npages) {
+		iopt_rw_ready_pages(rw, ready);
+		return 0;
+	}
+	rw->length = min(rw->length, ready->length);
+	return iopt_rw_is_mapped(pages, rw) ? iopt_rw_user(pages, rw) : -EAGAIN;
+}
+
+/* In a section: copy what somebody keeps pinned. */
+static int iopt_rw_covered(struct iopt_pages *pages, struct iopt_rw *rw,
+			   const struct iopt_cover *cover)
+{
+	unsigned long npages = cover->last_index - cover->first_index + 1;
+	const struct pfn_run *run;
+	struct pfn_batch batch;
+
+	pfn_batch_init(&batch);
+	if (cover->slice)
+		iopt_slice_read(cover->slice, cover->first_index -
+					      cover->slice->span.start,
+				npages, &batch);
+	else
+		iopt_held_read(pages->held, cover->first_index, npages, &batch);
+	if (pfn_batch_is_empty(&batch))
+		return -EIO;
+	pfn_batch_for_each_run(&batch, run) {
+		for (u32 i = 0; i < run->npfns && rw->length; i++)
+			iopt_rw_page(rw, pfn_to_page(run->pfn + i));
+	}
+	return 0;
+}
+
+/*
+ * In a section: copy as much as can be had in one way.
+ *
+ * Return: 0; -EINVAL the slice is going; -ESTALE it has been cut; -EAGAIN the next
+ * page has to be made ready; -EIO.
+ */
+static int iopt_rw_locked(struct iopt_slice *slice, struct iopt_rw *rw,
+			  const struct iopt_rw_ready *ready)
+{
+	struct iopt_cover cover = { .first_index = iopt_rw_index(rw) };
+
+	if (slice->gone)
+		return -EINVAL;
+	if (cover.first_index > slice->span.last)
+		return -ESTALE;
+	iopt_rw_end_at(rw, slice->span.last);
+	cover.last_index = iopt_rw_last_index(rw);
+	if (iopt_pages_cover(slice->pages, &cover) != IOPT_TIER_NONE)
+		return iopt_rw_covered(slice->pages, rw, &cover);
+	iopt_rw_end_at(rw, cover.last_index);
+	return iopt_rw_uncovered(slice->pages, rw, ready);
+}
+
+/* Return: bytes copied, or as iopt_rw_locked(). */
+static long iopt_rw_try(struct iopt_slice *slice, const struct iopt_rw *rw,
+			const struct iopt_rw_ready *ready)
+{
+	struct iopt_pages *pages = slice->pages;
+	struct iopt_rw step = *rw;
+	struct iopt_busy busy;
 	int rc;
 
-	if (!mmget_not_zero(mm))
-		return -EFAULT;
-	kthread_use_mm(mm);
-	rc = iopt_copy_uaccess(pages, rw);
-	kthread_unuse_mm(mm);
-	mmput(mm);
-	return rc;
+	iopt_rw_end_at(&step, iopt_rw_index(rw) + IOPT_RW_PAGES - 1);
+	busy.first_index = iopt_rw_index(&step);
+	busy.last_index = iopt_rw_last_index(&step);
+	iopt_pages_lock_range(pages, &busy);
+	rc = iopt_rw_locked(slice, &step, ready);
+	iopt_pages_unlock_range(pages, &busy);
+	return rc ?: step.first_byte - rw->first_byte;
 }
 
-static long iopt_pin_short(struct iopt_pages *pages, const struct iopt_rw *rw,
-			   struct page **upages)
+/* Have the user mapping's page tables filled in. */
+static int iopt_rw_fault_in(struct iopt_pages *pages, const struct iopt_rw *rw,
+			    struct iopt_rw_ready *ready)
+{
+	char __user *uptr = (char __user *)iopt_user_address(pages, rw);
+	size_t length = min(rw->length, IOPT_RW_PAGES * PAGE_SIZE);
+	size_t left;
+
+	if (rw->write)
+		left = fault_in_safe_writeable(uptr, length);
+	else
+		left = fault_in_readable(uptr, length);
+	ready->length = length - left;
+	return ready->length ? 0 : -EFAULT;
+}
+
+/* Pin pages for the time of a copy. */
+static int iopt_rw_pin(struct iopt_pages *pages, const struct iopt_rw *rw,
+		       struct iopt_rw_ready *ready)
 {
 	unsigned long address = iopt_user_address(pages, rw) & PAGE_MASK;
+	unsigned long npages = iopt_rw_last_index(rw) - iopt_rw_index(rw) + 1;
 	unsigned int gup_flags = rw->write ? FOLL_WRITE : 0;
 	struct mm_struct *mm = pages->owner->mm;
-	unsigned long npages;
 	int locked = 1;
 	long pinned;
 
-	npages = min(PFN_UP(offset_in_page(rw->first_byte) + rw->length),
-		     IOPT_RW_PAGES);
 	if (!mmget_not_zero(mm))
 		return -EFAULT;
 	if (mmap_read_lock_killable(mm)) {
 		mmput(mm);
 		return -EINTR;
 	}
-	pinned = pin_user_pages_remote(mm, address, npages, gup_flags, upages,
-				       &locked);
+	pinned = pin_user_pages_remote(mm, address, min(npages, IOPT_RW_PAGES),
+				       gup_flags, ready->upages, &locked);
 	if (locked)
 		mmap_read_unlock(mm);
 	mmput(mm);
-	return pinned ?: -EFAULT;
+	ready->npages = max(pinned, 0);
+	return pinned > 0 ? 0 : pinned ?: -EFAULT;
 }
 
-/* Copy through pins that last as long as the copy. */
-static int iopt_copy_pinned(struct iopt_pages *pages, const struct iopt_rw *rw)
+static void iopt_rw_unpin(struct iopt_rw_ready *ready, bool dirty)
 {
-	struct page *upages[IOPT_RW_PAGES];
-	struct iopt_rw rest = *rw;
-
-	while (rest.length) {
-		long pinned = -EINTR;
-
-		if (!fatal_signal_pending(current))
-			pinned = iopt_pin_short(pages, &rest, upages);
-		if (pinned < 0)
-			return pinned;
-		for (long i = 0; i < pinned; i++) {
-			struct iopt_rw piece = iopt_rw_take_page(&rest);
-
-			iopt_copy_page(upages[i],
-				       offset_in_page(piece.first_byte),
-				       &piece);
-		}
-		unpin_user_pages_dirty_lock(upages, pinned, rw->write);
-		cond_resched();
-	}
-	return 0;
+	if (ready->npages)
+		unpin_user_pages_dirty_lock(ready->upages, ready->npages,
+					    dirty);
+	ready->npages = 0;
 }
 
-/**
- * iopt_user_copy() - copy to or from memory at user addresses
- * @pages: the pages, none of those concerned pinned
- * @rw: the copy
- *
- * Context: process or kernel thread, no section; sleeps as long as user space
- * likes.
- * Return: 0; -EFAULT bad memory, or its process is gone; -EINTR fatal signal. A
- * part may have been copied then.
- */
-int iopt_user_copy(struct iopt_pages *pages, const struct iopt_rw *rw)
+/* Return: bytes copied, more than 0, or -errno. */
+static long iopt_rw_step(struct iopt_slice *slice, const struct iopt_rw *rw)
 {
-	if (!rw->pins && current->mm == pages->owner->mm)
-		return iopt_copy_uaccess(pages, rw);
-	if (!rw->pins && !current->mm && (current->flags & PF_KTHREAD))
-		return iopt_copy_kthread(pages, rw);
-	return iopt_copy_pinned(pages, rw);
-}
-
-/*
- * In a section: copy what is pinned at the front of a copy.
- *
- * Return: true if something was; else @rw->length is cut to what is not.
- */
-static bool iopt_rw_covered(struct iopt_pages *pages, struct iopt_rw *rw)
-{
-	struct iopt_cover cover = {
-		.first_index = rw->first_byte / PAGE_SIZE,
-		.last_index = (rw->first_byte + rw->length - 1) / PAGE_SIZE,
-	};
-	enum iopt_tier tier = iopt_pages_cover(pages, &cover);
-	unsigned long npages = cover.last_index - cover.first_index + 1;
-	struct pfn_batch batch;
-
-	if (tier == IOPT_TIER_NONE) {
-		rw->length = min(rw->length, (cover.last_index + 1) * PAGE_SIZE -
-					     rw->first_byte);
-		return false;
-	}
-	pfn_batch_init(&batch);
-	if (tier == IOPT_TIER_SLICE)
-		iopt_slice_read(cover.slice, cover.first_index -
-					     cover.slice->span.start,
-				npages, &batch);
-	else
-		iopt_held_read(pages->held, cover.first_index, npages, &batch);
-	iopt_copy_batch(&batch, rw);
-	return true;
-}
-
-/* Return: bytes copied, or -errno. */
-static long iopt_rw_step(struct iopt_pages *pages, const struct iopt_rw *rw)
-{
-	struct iopt_rw step = *rw;
-	struct iopt_busy busy;
-	size_t length;
-	bool covered;
+	struct iopt_pages *pages = slice->pages;
+	struct iopt_rw_ready ready;
+	long done;
 	int rc;
 
-	step.length = min(rw->length, IOPT_RW_PAGES * PAGE_SIZE -
-				      offset_in_page(rw->first_byte));
-	busy.first_index = step.first_byte / PAGE_SIZE;
-	busy.last_index = (step.first_byte + step.length - 1) / PAGE_SIZE;
-	iopt_pages_lock_range(pages, &busy);
-	covered = iopt_rw_covered(pages, &step);
-	iopt_pages_unlock_range(pages, &busy);
-	if (covered)
-		return step.first_byte - rw->first_byte ?: -EIO;
-	length = step.length;
-	rc = pages->ops->copy(pages, &step);
-	return rc ?: length;
+	ready.npages = 0;
+	ready.length = rw->length;
+	while ((done = iopt_rw_try(slice, rw, &ready)) == -EAGAIN) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (iopt_rw_is_mapped(pages, rw))
+			rc = iopt_rw_fault_in(pages, rw, &ready);
+		else
+			rc = iopt_rw_pin(pages, rw, &ready);
+		if (rc)
+			return rc;
+	}
+	iopt_rw_unpin(&ready, rw->write);
+	return done;
+}
+
+/* A kernel thread lends itself the mm, if there still is one. */
+static long iopt_rw_step_kthread(struct iopt_slice *slice,
+				 const struct iopt_rw *rw)
+{
+	struct mm_struct *mm = slice->pages->owner->mm;
+	long done;
+
+	if (!mmget_not_zero(mm))
+		return iopt_rw_step(slice, rw);
+	kthread_use_mm(mm);
+	done = iopt_rw_step(slice, rw);
+	kthread_unuse_mm(mm);
+	mmput(mm);
+	return done;
 }
 
 /**
- * iopt_pages_rw_access() - copy between the kernel and pages
- * @pages: the pages
- * @rw: the copy
+ * iopt_slice_rw() - copy between the kernel and pages
+ * @slice: through which slice; referenced by the caller, who need not be in a
+ *	section
+ * @rw: the copy; moved on by what was copied
  *
  * Context: process or kernel thread, no lock, no section; sleeps as long as user
  * space likes.
- * Return: 0; -EFAULT bad memory, or its process is gone; -EINTR fatal signal;
- * -EIO a driver does not know what it maps. A part may have been copied then.
+ * Return: 0; -EINVAL the slice is being torn down; -ESTALE it has been cut, and what
+ * is left is another's; -EFAULT bad memory, or its process is gone; -EINTR fatal
+ * signal; -EIO a driver does not know what it maps.
  */
-int iopt_pages_rw_access(struct iopt_pages *pages, const struct iopt_rw *rw)
+int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw)
 {
-	struct iopt_rw rest = *rw;
+	bool lends = !rw->pins && !current->mm && (current->flags & PF_KTHREAD);
 
-	while (rest.length) {
-		long done = iopt_rw_step(pages, &rest);
+	while (rw->length) {
+		long done = lends ? iopt_rw_step_kthread(slice, rw) :
+				    iopt_rw_step(slice, rw);
 
 		if (done < 0)
 			return done;
-		rest.first_byte += done;
-		rest.data += done;
-		rest.length -= done;
+		iopt_rw_advance(rw, done);
 		cond_resched();
 	}
 	return 0;

@@ -4,6 +4,7 @@
  * areas they go through meanwhile: nobody waits for the pin, and it is told.
  */
 #include <kunit/test.h>
+#include <linux/highmem.h>
 #include <linux/sizes.h>
 
 #include "map_fixture.h"
@@ -110,6 +111,110 @@ static void unmap_does_not_wait(struct kunit *test)
 	expect_pins(f, 0, TEST_PAGES, 0);
 	end_pinner(pinner);
 	map_fixture_end(f);
+}
+
+/**
+ * struct copier - a task that writes
+ * @user: as whom
+ * @data: what
+ * @pins: not through its own mapping
+ * @task: the task
+ */
+struct copier {
+	struct iopt_user user;
+	u8 *data;
+	bool pins;
+	struct map_task task;
+};
+
+static int write_test_range(struct map_task *task)
+{
+	struct iopt_access_request request = {
+		.first_iova = iova_of(PINNED_PAGE),
+		.last_iova = iova_of(PINNED_PAGE + PINNED_PAGES) - 1,
+		.write = true,
+	};
+	struct copier *copier = task->arg;
+	struct iopt_rw rw = { .data = copier->data, .pins = copier->pins };
+
+	return iopt_rw_access(&task->f->iopt, &copier->user, &request, &rw);
+}
+
+static void expect_first_byte(struct map_fixture *f, unsigned long page, u8 want)
+{
+	char byte;
+
+	memcpy_from_page(&byte, f->memory->pages[page], 0, 1);
+	KUNIT_EXPECT_EQ_MSG(f->test, (u8)byte, want, "page %lu", page);
+}
+
+static void start_parked_copy(struct map_fixture *f, struct copier *copier)
+{
+	copier->user.unmap = ignore_unmap;
+	copier->user.iova_alignment = PAGE_SIZE;
+	copier->task.f = f;
+	copier->task.fn = write_test_range;
+	copier->task.arg = copier;
+	copier->task.has_mm = true;
+	memset(copier->data, 0xaa, PINNED_PAGES * PAGE_SIZE);
+	user_memory_park(f->memory, PARKED_PAGE);
+	KUNIT_ASSERT_EQ(f->test, iopt_user_add(&f->iopt, &copier->user), 0);
+	KUNIT_ASSERT_EQ(f->test, map_pages_at(f, 0, TEST_PAGES, TEST_IOVA), 0);
+	map_task_start(&copier->task);
+	user_memory_wait_parked(f->memory);
+}
+
+static void end_parked_copy(struct map_fixture *f, struct copier *copier, int rc)
+{
+	user_memory_resume(f->memory);
+	KUNIT_EXPECT_EQ(f->test, map_task_join(&copier->task), rc);
+	iopt_user_stop(&f->iopt, &copier->user);
+	iopt_user_remove(&f->iopt, &copier->user);
+}
+
+/* What is unmapped is not written to any more, though nobody waits for that. */
+static void copy_ends_with_the_mapping(struct kunit *test)
+{
+	struct copier copier = {
+		.data = kunit_kzalloc(test, PINNED_PAGES * PAGE_SIZE, GFP_KERNEL),
+	};
+
+	KUNIT_ASSERT_NOT_NULL(test, copier.data);
+	for (int pins = 0; pins < 2; pins++) {
+		struct map_fixture *f = map_fixture_make(test, TEST_PAGES, 1);
+
+		copier.pins = pins;
+		start_parked_copy(f, &copier);
+		KUNIT_EXPECT_EQ(test, unmap_at(f, TEST_IOVA, TEST_PAGES), 0);
+		memset_page(f->memory->pages[PINNED_PAGE], 0, 0x55, 16);
+		end_parked_copy(f, &copier, -EINVAL);
+		expect_first_byte(f, PINNED_PAGE, 0x55);
+		map_fixture_end(f);
+	}
+}
+
+/* The area is cut below a copy: it goes on in the other one. */
+static void copy_goes_on_after_a_cut(struct kunit *test)
+{
+	struct copier copier = {
+		.data = kunit_kzalloc(test, PINNED_PAGES * PAGE_SIZE, GFP_KERNEL),
+	};
+
+	KUNIT_ASSERT_NOT_NULL(test, copier.data);
+	for (int pins = 0; pins < 2; pins++) {
+		struct map_fixture *f = map_fixture_make(test, TEST_PAGES, 1);
+
+		copier.pins = pins;
+		KUNIT_ASSERT_EQ(test, iopt_set_large_pages(&f->iopt, false), 0);
+		start_parked_copy(f, &copier);
+		KUNIT_EXPECT_EQ(test, iopt_cut(&f->iopt, iova_of(PINNED_PAGE)), 0);
+		KUNIT_EXPECT_EQ(test, iopt_cut(&f->iopt, iova_of(6)), 0);
+		end_parked_copy(f, &copier, 0);
+		for (unsigned long i = 0; i < PINNED_PAGES; i++)
+			expect_first_byte(f, PINNED_PAGE + i, 0xaa);
+		expect_pins(f, 0, TEST_PAGES, 0);
+		map_fixture_end(f);
+	}
 }
 
 static void leaving_does_not_wait(struct kunit *test)
@@ -223,6 +328,8 @@ static void domain_and_pin_at_once(struct kunit *test)
 
 static struct kunit_case map_access_cases[] = {
 	KUNIT_CASE(unmap_does_not_wait),
+	KUNIT_CASE(copy_ends_with_the_mapping),
+	KUNIT_CASE(copy_goes_on_after_a_cut),
 	KUNIT_CASE(leaving_does_not_wait),
 	KUNIT_CASE(killed_pin),
 	KUNIT_CASE(cut_below_a_pin),
