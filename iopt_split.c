@@ -91,9 +91,9 @@ static int iopt_try_cut(struct io_pagetable *iopt, unsigned long iova,
  * @iova: where, on the border of a page; if an area reaches across, it is cut
  *
  * Context: process, no lock held; sleeps.
- * Return: 0; -EINVAL its pages are not mapped one by one, or @iova is inside of one; -EBUSY somebody pins
- * through it, fills, maps or unmaps it; -ENOTRECOVERABLE it is in quarantine;
- * -ENOMEM. Nothing has changed then.
+ * Return: 0; -EINVAL its pages are not mapped one by one, or @iova is inside of
+ * one; -EBUSY somebody pins through it, fills, maps or unmaps it; -ENOTRECOVERABLE it
+ * is in quarantine; -ENOMEM. Nothing has changed then.
  */
 int iopt_cut(struct io_pagetable *iopt, unsigned long iova)
 {
