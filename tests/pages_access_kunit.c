@@ -8,6 +8,7 @@
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/sched/coredump.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
@@ -683,6 +684,7 @@ static void mm_goes_before_the_pins(struct kunit *test)
 
 #define MANY_PAGES 5000
 
+/* In small pages, so that each can be told from its neighbour by its pins. */
 static struct iopt_pages *many_pages(struct kunit *test)
 {
 	struct iopt_pages *pages;
@@ -692,6 +694,7 @@ static struct iopt_pages *many_pages(struct kunit *test)
 			     PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	KUNIT_ASSERT_NE(test, uptr, 0);
+	set_bit(MMF_DISABLE_THP, &current->mm->flags);
 	pages = make_pages(uptr, IOPT_ACCOUNT_NONE);
 	KUNIT_ASSERT_NOT_NULL(test, pages);
 	return pages;
