@@ -365,6 +365,28 @@ static void skip_front_drops_any_number(struct kunit *test)
 		}
 }
 
+/* Also of what a skip has left, and to more pages than there are. */
+static void trim_keeps_the_front(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	size_t npages = 13;
+	size_t skipped, kept;
+
+	for (skipped = 0; skipped <= npages; skipped++)
+		for (kept = 0; kept <= npages - skipped + 1; kept++) {
+			renew(f);
+			lay_out(f, npages, 0x34a);
+			pfn_batch_add_pages(&f->batch, f->pages, npages);
+			pfn_batch_skip_front(&f->batch, skipped);
+			pfn_batch_trim(&f->batch, kept);
+			drop_expected_front(f, skipped);
+			f->nexpected = min(f->nexpected, kept);
+			KUNIT_ASSERT_TRUE_MSG(test, batch_matches(f),
+					      "skipped %zu, kept %zu", skipped,
+					      kept);
+		}
+}
+
 static void skip_of_everything_regains_the_room(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -484,6 +506,7 @@ static struct kunit_case pfn_batch_cases[] = {
 	KUNIT_CASE(add_pages_sees_any_order),
 	KUNIT_CASE(add_pages_prolongs_the_last_run),
 	KUNIT_CASE(skip_front_drops_any_number),
+	KUNIT_CASE(trim_keeps_the_front),
 	KUNIT_CASE(skip_of_everything_regains_the_room),
 	KUNIT_CASE(random_operations_match_the_model),
 	{}
