@@ -9,6 +9,8 @@ help:
 	@echo '                   user-space NVMe driver read a disk (3 min, then 20 s)'
 	@echo '  check            all tests; ends in "N passed, N failed" (see tools/check.sh)'
 	@echo '  check PARTS=...  some of them, by the names that "tools/check.sh --list" prints'
+	@echo '  coverage         which lines of the page store and the map the tests reach, into'
+	@echo '                   build/coverage (20 min)'
 	@echo '  modules          iommufd.ko and VFIO modules that use it, for the newest 6.12 of'
 	@echo '                   Debian, into build/modules (2 min, then 15 s)'
 	@echo '  modules KVER=... the same for another 6.12 kernel of Debian'
@@ -24,6 +26,9 @@ demo:
 check:
 	@tools/check.sh $(PARTS)
 
+coverage:
+	@tools/coverage.sh
+
 modules:
 	@tools/modules.sh $(KVER)
 
@@ -36,4 +41,4 @@ clean:
 clean-cache: clean
 	@tools/clean-cache.sh
 
-.PHONY: help demo check modules tree clean clean-cache
+.PHONY: help demo check coverage modules tree clean clean-cache

@@ -3,10 +3,12 @@
 # Run the programs of tests/selftests in QEMU, on an in-tree kernel, and print
 # "ok VARIANT/PROGRAM/TEST", "not ok ...: why" or "skip ...: why" for each test.
 #
-#   tools/check-kselftest.sh plain|debug|no-extents [PROGRAM [HARNESS-ARGS]]
+#   tools/check-kselftest.sh plain|debug|no-extents|coverage [PROGRAM [HARNESS-ARGS]]
 #
 # The variant no-extents is the plain kernel told to ask page tables for every
-# PFN, as it does of its own accord where memory is scattered.
+# PFN, as it does of its own accord where memory is scattered. The variant
+# coverage is for tools/coverage.sh: the KUnit tests run at boot, and what was
+# executed is appended to the results.
 #
 # HARNESS-ARGS are those of the kselftest harness, such as -t NAME.
 #
@@ -16,13 +18,15 @@
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-[ $# -ge 1 ] || die "usage: check-kselftest.sh plain|debug|no-extents [PROGRAM [HARNESS-ARGS]]"
+[ $# -ge 1 ] || die "usage: check-kselftest.sh plain|debug|no-extents|coverage [PROGRAM [HARNESS-ARGS]]"
 variant=$1
 shift
 case $variant in
 plain)	kernel=plain usual="1 min" limit=600 ;;
 debug)	kernel=debug usual="5 min" limit=1800 ;;
 no-extents)	kernel=plain usual="1 min" limit=600 append=iommufd.extents=0 ;;
+coverage) kernel=coverage usual="10 min" limit=2400 \
+	append="kunit.enable=1 loglevel=7 iommufd.test_access_operations=100000" ;;
 *)	die "there is no variant '$variant'" ;;
 esac
 "$IOMMUFD_ROOT/tools/packages.sh" guest programs

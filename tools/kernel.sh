@@ -3,9 +3,10 @@
 # Build an x86-64 Linux 6.12 for QEMU with this directory as its iommufd, and
 # the programs of tests/selftests.
 #
-#   tools/kernel.sh plain|debug
+#   tools/kernel.sh plain|debug|coverage
 #
-# The products are copied to build/kernel/VARIANT: bzImage, config, selftests/.
+# The products are copied to build/kernel/VARIANT: bzImage, config, selftests/,
+# and for coverage gcno/, what gcov has to know of the objects.
 # The tree and the objects stay in the cache, where make finds what is out of
 # date by itself, and so does a change of the configuration; they are there
 # once for all checkouts, which take turns.
@@ -17,7 +18,8 @@ variant=${1:-}
 case $variant in
 plain)	fragments=(base test) ;;
 debug)	fragments=(base test debug) ;;
-*)	die "usage: kernel.sh plain|debug" ;;
+coverage) fragments=(base test coverage) ;;
+*)	die "usage: kernel.sh plain|debug|coverage" ;;
 esac
 "$IOMMUFD_ROOT/tools/packages.sh" kernel
 cache=$IOMMUFD_CACHE/kernel/$(basename "$("$IOMMUFD_ROOT/tools/source.sh")")
@@ -77,6 +79,7 @@ flock 9
 case $variant in
 plain)	usual="4 min, later 20 s" ;;
 debug)	usual="7 min, later 30 s" ;;
+coverage) usual="4 min, later 20 s" ;;
 esac
 step "building the $variant kernel for the self-tests" "$usual"
 log_to "kernel-$variant" build
@@ -85,3 +88,8 @@ mkdir -p "$product"
 cp "$objects/arch/x86/boot/bzImage" "$product/bzImage"
 cp "$objects/.config" "$product/config"
 cp -a "$objects/selftests" "$product/selftests"
+if [ "$variant" = coverage ]; then
+	mkdir "$product/gcno"
+	find "$objects/drivers/iommu/iommufd" -name '*.gcno' \
+		-exec cp -t "$product/gcno" {} +
+fi

@@ -18,7 +18,7 @@ TROUBLE = re.compile(
     r"|INFO: rcu|possible recursive locking|possible circular locking"
     r"|suspicious RCU usage|inconsistent lock state|sleeping function called"
     r"|Segfault with|unreferenced object|UBSAN:")
-CLOSING = "reboot: System halted"
+CLOSING = re.compile("reboot: (System halted|Power down)")
 
 
 class Level:
@@ -80,7 +80,7 @@ class Report:
     def line(self, raw):
         text = raw.strip()
         depth = (len(raw) - len(raw.lstrip(" "))) // 4
-        if CLOSING in text:
+        if CLOSING.search(text):
             self.closed = True
         elif text.startswith("kunit: time limit"):
             self.say("not ok", "kunit.time", text)

@@ -7,6 +7,7 @@
 
 results=/dev/ttyS1
 leaks=/sys/kernel/debug/kmemleak
+counts=/sys/kernel/debug/gcov
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -45,11 +46,23 @@ find_leaks() {
 	cat $leaks
 }
 
+# The size of the files is zero there, which tar would believe.
+send_counts() {
+	mkdir /tmp/gcda
+	find $counts -name '*.gcda' | while read -r file; do
+		cat "$file" >"/tmp/gcda/${file##*/}"
+	done
+	echo "# counts"
+	tar -cz -C /tmp/gcda . | base64
+	echo "# end of counts"
+}
+
 PATH=/selftests:$PATH
 while read -r program; do
 	# shellcheck disable=SC2086 # the words of the line are arguments
 	run $program </dev/null
 done </list >$results
 [ ! -e $leaks ] || find_leaks
+[ ! -e $counts ] || send_counts >>$results
 echo "guest: done"
 poweroff -f
