@@ -290,6 +290,26 @@ static void short_unmap_at_detach_is_quarantined(struct kunit *test)
 	end_quarantine(f, domain, TEST_IOVA);
 }
 
+/* Nor is it taken out of the other one: it ends when both are freed. */
+static void short_unmap_at_one_of_two_is_quarantined(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, TEST_PAGES, 1);
+	struct map_domain *leaving = map_domain_add(f, FAKE_ARM);
+	struct map_domain *staying = map_domain_add(f, FAKE_VTD);
+
+	KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, 16, TEST_IOVA), 0);
+	leaving->fake->fail_unmap = 1;
+	iopt_domain_remove(&f->iopt, &leaving->member);
+	KUNIT_EXPECT_EQ(test, f->iopt.nr_quarantined, 1);
+	expect_reachable_is_pinned(f, leaving, TEST_IOVA);
+	expect_pins(f, 0, 16, 1);
+	iopt_domain_remove(&f->iopt, &staying->member);
+	map_domain_let_go(&f->iopt, staying);
+	expect_reachable_is_pinned(f, leaving, TEST_IOVA);
+	expect_pins(f, 0, 16, 1);
+	end_quarantine(f, leaving, TEST_IOVA);
+}
+
 /* The undo of a failed map fails as well. */
 static void short_scrub_is_quarantined(struct kunit *test)
 {
@@ -336,6 +356,7 @@ static struct kunit_case map_failure_cases[] = {
 	KUNIT_CASE_SLOW(failed_second_attach_leaves_nothing),
 	KUNIT_CASE(short_unmap_is_quarantined),
 	KUNIT_CASE(short_unmap_at_detach_is_quarantined),
+	KUNIT_CASE(short_unmap_at_one_of_two_is_quarantined),
 	KUNIT_CASE(short_scrub_is_quarantined),
 	KUNIT_CASE(short_undo_of_attach_is_quarantined),
 	{}
