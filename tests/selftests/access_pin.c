@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 #define PAGES	1024
 #define ROOM	(2 * HUGE_BYTES)

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 #define SECONDS	2
 #define PAGES	512

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 #define PAGES		96
 #define AREA_PAGES	32

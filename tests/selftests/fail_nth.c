@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 #define PAGES		64
 /* A path that has more places allocates for each page, or never ends. */
@@ -266,7 +266,7 @@ static int run_space(struct world *world)
 	       MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
 }
 
-TEST_F_TIMEOUT(places, space, 120)
+TEST_F(places, space)
 {
 	struct path path = { .run = run_space };
 
@@ -285,7 +285,7 @@ static int run_device(struct world *world)
 	       MUST(world, destroy(world->fd, world->ioas[0]));
 }
 
-TEST_F_TIMEOUT(places, device, 120)
+TEST_F(places, device)
 {
 	struct path path = { .run = run_device };
 
@@ -309,7 +309,7 @@ static int run_map(struct world *world)
 }
 
 /* Scenario 54. */
-TEST_F_TIMEOUT(places, map, 120)
+TEST_F(places, map)
 {
 	struct path path = { .prepare = prepare_one_device, .run = run_map };
 
@@ -326,7 +326,7 @@ static int prepare_two_domains(struct world *world)
 				 MOCK_FLAGS_DEVICE_HUGE_IOVA, &other);
 }
 
-TEST_F_TIMEOUT(places, map_in_two_domains, 120)
+TEST_F(places, map_in_two_domains)
 {
 	struct path path = { .prepare = prepare_two_domains, .run = run_map };
 
@@ -340,7 +340,7 @@ static int run_attach(struct world *world)
 	       MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
 }
 
-TEST_F_TIMEOUT(places, attach_to_populated, 120)
+TEST_F(places, attach_to_populated)
 {
 	struct path path = { .prepare = map_halves, .run = run_attach };
 
@@ -361,7 +361,7 @@ static int run_copy(struct world *world)
 	       MUST(world, unmap_all(world->fd, world->ioas[1], NULL));
 }
 
-TEST_F_TIMEOUT(places, copy, 120)
+TEST_F(places, copy)
 {
 	struct path path = { .prepare = prepare_copy, .run = run_copy };
 
@@ -382,7 +382,7 @@ static int run_replace(struct world *world)
 	       MUST(world, destroy(world->fd, world->mock[0].stdev));
 }
 
-TEST_F_TIMEOUT(places, replace, 120)
+TEST_F(places, replace)
 {
 	struct path path = { .prepare = prepare_replace, .run = run_replace };
 

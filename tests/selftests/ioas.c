@@ -6,7 +6,7 @@
 #include <linux/types.h>
 
 #include "calls.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 FIXTURE(ioas)
 {

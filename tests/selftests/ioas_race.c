@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "calls.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 #define SECONDS	2
 

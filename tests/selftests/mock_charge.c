@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 /* Pages that an ordinary user may lock here, and a user whom nobody else is. */
 #define LIMIT		16

@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 /* A thread of a test. */
 struct racer {

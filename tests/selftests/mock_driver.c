@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 #define ROOM	(2 * HUGE_BYTES)
 

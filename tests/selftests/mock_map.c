@@ -7,7 +7,7 @@
 #include <linux/types.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 #define ROOM	(2 * HUGE_BYTES)
 

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 /* Pages of good memory in front of and behind the memory in question. */
 #define MARGIN_PAGES	8

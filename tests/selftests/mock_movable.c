@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 #define BLOCKS		"/sys/devices/system/memory"
 #define PAGES		64UL

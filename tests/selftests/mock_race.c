@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 #define SECONDS	3
 #define PAGES	1024

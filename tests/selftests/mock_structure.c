@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 #define PAGES		8
 #define SOURCE		APERTURE

@@ -9,7 +9,7 @@
 #include <linux/vfio.h>
 
 #include "mock.h"
-#include "../kselftest_harness.h"
+#include "harness.h"
 
 /* QEMU's edu: tools/check-kselftest.sh puts one into the machine. */
 #define EDU_VENDOR	0x1234
