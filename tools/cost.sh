@@ -1,16 +1,22 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Print what the ioctls cost in instructions: per 4 KiB for 1 GiB of memory, per
-# ioctl for a single page. An emulated processor counts them, so the figures do
-# not depend on this machine.
+# ioctl for a single page; and what in-kernel users pay. An emulated processor
+# counts them, so the figures do not depend on this machine.
 #
-#   tools/cost.sh [DIRECTORY]
+#   tools/cost.sh [--only TEST,...] [DIRECTORY]
 #
-# DIRECTORY has other modules to measure, and their load-order, for comparison.
+# TEST is one of tests/guest/cost.c, such as cost.access_thp. DIRECTORY has other
+# modules to measure, and their load-order, for comparison.
 
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
 
+only=''
+if [ "${1-}" = --only ]; then
+	only=$2
+	shift 2
+fi
 eval "$("$IOMMUFD_ROOT/tools/stock.sh")"
 : "${KVER:?}" "${IMAGE:?}"
 modules=${1:-$IOMMUFD_BUILD/modules/$KVER}
@@ -28,7 +34,7 @@ step "counting instructions" "2 min"
 # Without ERMS, clearing memory is counted by words and not by bytes.
 "$IOMMUFD_ROOT/tools/guest.sh" --name cost --time 1200 --accel tcg \
 	--kernel "$IMAGE" --initrd "$initrd" \
-	--append "quiet intel_iommu=on guest_tests=cost" \
+	--append "quiet intel_iommu=on guest_tests=cost${only:+ guest_only=$only}" \
 	--close '^guest: done' -- "${machine[@]}" -m 4G \
 	-icount shift=0,sleep=off -cpu max,la57=off,erms=off,fsrm=off
 
@@ -81,9 +87,41 @@ of_memory 'instructions per 4 KiB of 1 GiB:map,unmap' map unmap
 of_memory 'with the pages pinned already:copy,unmap,attach,detach' \
 	copy unmap_copy attach_more detach_more
 of_memory 'with nothing pinned:attach,detach' attach detach
+# in_kernel TITLE SIZE ROW...: a table with a column for each kind of memory.
+in_kernel() {
+	local rows=() row kind cells
+
+	for row in "${@:3}"; do
+		cells=''
+		for kind in thp hugetlb scattered; do
+			cells+=,${row%%:*}_$2_$kind
+		done
+		rows+=("${row#*:}:${cells#,}")
+	done
+	table "$1:huge pages,hugetlb,scattered" "${rows[@]}"
+}
+
+pins=('bare_pin:pin, without iommufd' 'new_pin:pin, nobody has it'
+	'shared_pin:pin, a domain has it' 'again_pin:pin, an access has it'
+	'bare_unpin:unpin, without iommufd'
+	'dirty_unpin:unpin and dirty, without iommufd'
+	'new_unpin:unpin, nobody else has it'
+	'shared_unpin:unpin, a domain has it'
+	'again_unpin:unpin, an access has it')
+copies=('bare_load:from pages, memcpy()' 'shared_load:from what a domain has pinned'
+	'held_load:from what an access has' 'user_load:from a process, copy_from_user()'
+	'mm_load:from what nobody has pinned' 'kthread_load:the same in a kernel thread'
+	'bare_store:to pages, memcpy()' 'shared_store:to what a domain has pinned'
+	'held_store:to what an access has' 'user_store:to a process, copy_to_user()'
+	'mm_store:to what nobody has pinned' 'kthread_store:the same in a kernel thread')
+
 table 'instructions per ioctl of 4 KiB:map,unmap' \
 	'with a domain:map_page_domain,unmap_page_domain' \
 	'without:map_page_no_domain,unmap_page_no_domain'
+in_kernel 'pin and unpin, per page of 512' bulk "${pins[@]}"
+in_kernel 'pin and unpin, one page' page "${pins[@]}"
+in_kernel 'copy, per 4 KiB of 1 MiB' bulk "${copies[@]}"
+in_kernel 'copy, 4 KiB' page "${copies[@]}"
 table 'automatic IOVA, no domain, areas:1000,10000,100000,1000000' \
 	'map above them:auto_1000,auto_10000,auto_100000,auto_1000000' \
 	'map of 8 KiB above 4 KiB holes:auto_holes_1000,auto_holes_10000,auto_holes_100000,auto_holes_1000000'

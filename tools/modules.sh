@@ -8,8 +8,8 @@
 #
 # The modules land in build/modules/KVER (KVER-debug), stripped of debugging
 # information, together with the stock modules they need and `load-order`, the
-# order to insert them in. The sample of tools/sample-vfio is there as well, but
-# is nothing that anybody needs. Nothing outside build/ is written.
+# order to insert them in. What is in tools/sample-vfio is there as well, but is
+# nothing that anybody needs. Nothing outside build/ is written.
 
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
@@ -147,7 +147,7 @@ collect() {
 	rm -rf "$new"
 	mkdir -p "$new"
 	find "$work" -name '*.ko' -exec cp -t "$new" {} +
-	for module in "${wanted[@]}" iommufd_sample; do
+	for module in "${wanted[@]}" iommufd_sample iommufd_cost; do
 		[ -e "$new/$module.ko" ] || die "$module.ko was not built"
 		strip --strip-debug "$new/$module.ko"
 	done

@@ -66,4 +66,9 @@ void test_auto_iova(void);
 void test_auto_iova_holes(void);
 void test_slab(void);
 
+/* cost_access.c */
+void test_access_thp(void);
+void test_access_hugetlb(void);
+void test_access_scattered(void);
+
 #endif
