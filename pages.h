@@ -159,12 +159,14 @@ struct iopt_held {
  * @batch: their PFNs
  * @upages: scratch for the kernel's pinning functions
  * @max_upages: entries in @upages
+ * @own_upages: what was allocated for @upages, or NULL
  * @inline_upages: so that a small map allocates nothing
  */
 struct iopt_pin {
 	struct pfn_batch batch;
 	struct page **upages;
 	unsigned long max_upages;
+	struct page **own_upages;
 	struct page *inline_upages[IOPT_PIN_INLINE_PAGES];
 };
 
@@ -405,7 +407,8 @@ static inline void iopt_pages_assert(struct iopt_pages *pages)
 extern unsigned int iopt_temp_bytes_limit;
 void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
 			  bool writable);
-void iopt_pin_init(struct iopt_pin *pin, unsigned long npages);
+void iopt_pin_init(struct iopt_pin *pin, unsigned long npages,
+		   struct page **upages);
 void iopt_pin_destroy(struct iopt_pin *pin);
 long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
 		     unsigned long first_index, unsigned long max_pages);
@@ -450,7 +453,8 @@ unsigned long iopt_slice_read(struct iopt_slice *slice,
 			      struct pfn_batch *batch);
 
 /* pages_gather.c */
-void iopt_gather_init(struct iopt_gather *gather, unsigned long first_index);
+void iopt_gather_init(struct iopt_gather *gather, unsigned long first_index,
+		      struct page **upages);
 int iopt_gather_next(struct iopt_gather *gather, unsigned long first_index,
 		     unsigned long last_index);
 int iopt_gather_settle(struct iopt_gather *gather);

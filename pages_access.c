@@ -272,7 +272,7 @@ static void iopt_held_forget(struct iopt_held *held, unsigned long first_index,
 {
 	unsigned long end_index = first_index + npages;
 	unsigned long index = first_index;
-	struct pfn_batch batch;
+	struct pfn_batch batch __uninitialized;
 
 	pfn_batch_init(&batch);
 	while (index != end_index) {
@@ -290,8 +290,11 @@ static void iopt_batch_to_pages(const struct pfn_batch *batch,
 	const struct pfn_run *run;
 
 	pfn_batch_for_each_run(batch, run) {
-		for (u32 i = 0; i < run->npfns; i++)
-			*out_pages++ = pfn_to_page(run->pfn + i);
+		struct page *page = pfn_to_page(run->pfn);
+		u32 npages = run->npfns;
+
+		for (u32 i = 0; i < npages; i++)
+			*out_pages++ = nth_page(page, i);
 	}
 }
 
@@ -326,6 +329,8 @@ static long iopt_access_step(struct iopt_gather *gather, struct iopt_held *held,
 	struct iopt_busy busy = { .first_index = first_index };
 	long rc;
 
+	/* What is written there is overwritten with what is settled. */
+	gather->pin.upages = out_pages;
 	rc = iopt_gather_next(gather, first_index, gather->end_index - 1);
 	if (rc)
 		return rc;
@@ -343,7 +348,7 @@ static long iopt_access_step(struct iopt_gather *gather, struct iopt_held *held,
  * @pages: the pages
  * @first_index: the first page
  * @npages: how many, at least 1
- * @out_pages: written on success: the pages, @npages of them
+ * @out_pages: the pages, @npages of them; means nothing after a failure
  *
  * Pages that somebody has pinned already are not pinned again. Each call needs
  * its own iopt_pages_remove_access(), whole or in pieces.
@@ -358,7 +363,7 @@ int iopt_pages_add_access(struct iopt_pages *pages, unsigned long first_index,
 {
 	struct iopt_held *held = iopt_pages_make_held(pages);
 	unsigned long done = 0;
-	struct iopt_gather gather;
+	struct iopt_gather gather __uninitialized;
 	long rc = 0;
 
 	if (!held)
@@ -366,7 +371,7 @@ int iopt_pages_add_access(struct iopt_pages *pages, unsigned long first_index,
 	gather.pages = pages;
 	gather.self = NULL;
 	gather.end_index = first_index + npages;
-	iopt_gather_init(&gather, first_index);
+	iopt_gather_init(&gather, first_index, out_pages);
 	while (rc >= 0 && done != npages) {
 		rc = iopt_access_step(&gather, held, first_index + done,
 				      out_pages + done);
@@ -410,7 +415,7 @@ static unsigned long iopt_access_release_all(struct iopt_pages *pages,
 	unsigned long end_index = first_index + npages;
 	unsigned long index = first_index;
 	unsigned long unpinned = 0;
-	struct pfn_batch batch;
+	struct pfn_batch batch __uninitialized;
 
 	pfn_batch_init(&batch);
 	pfn_batch_reserve(&batch, min(npages, IOPT_HELD_ENTRIES),

@@ -193,7 +193,7 @@ int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
 	gather.pages = slice->pages;
 	gather.self = slice;
 	gather.end_index = slice->span.last + 1;
-	iopt_gather_init(&gather, slice->span.start + first_page);
+	iopt_gather_init(&gather, slice->span.start + first_page, NULL);
 	do {
 		rc = iopt_fill_gather(slice, &gather, first_page);
 		iopt_pages_lock_range(slice->pages, &busy);

@@ -24,12 +24,14 @@
  * iopt_gather_init() - prepare to gather
  * @gather: its pages, self and end_index are set, nothing else matters
  * @first_index: the first page that will be asked for
+ * @upages: scratch, as of iopt_pin_init()
  *
  * Context: process; sleeps.
  */
-void iopt_gather_init(struct iopt_gather *gather, unsigned long first_index)
+void iopt_gather_init(struct iopt_gather *gather, unsigned long first_index,
+		      struct page **upages)
 {
-	iopt_pin_init(&gather->pin, gather->end_index - first_index);
+	iopt_pin_init(&gather->pin, gather->end_index - first_index, upages);
 	pfn_batch_init(&gather->mixed);
 	gather->charged_pages = 0;
 	gather->npages = 0;
@@ -59,22 +61,22 @@ static unsigned long iopt_gather_count(struct iopt_gather *gather,
 }
 
 /*
- * Charge all that is still to be pinned at once: a limit answers early. As long
- * as that lasts for the next pages there is no need to look at the rest again,
- * which can be in many pieces.
+ * Charge all that is still to be pinned at once, what @cover says nobody has and
+ * what follows: a limit answers early. As long as that lasts for the next pages
+ * there is no need to look at the rest again, which can be in many pieces.
  */
 static int iopt_gather_charge(struct iopt_gather *gather,
-			      unsigned long first_index,
-			      unsigned long next_pages)
+			      const struct iopt_cover *cover)
 {
-	unsigned long unsettled = gather->pin.batch.npfns;
 	struct iopt_pages *pages = gather->pages;
 	unsigned long npages;
 	int rc;
 
-	if (gather->charged_pages >= unsettled + next_pages)
+	npages = gather->pin.batch.npfns +
+		 cover->last_index - cover->first_index + 1;
+	if (gather->charged_pages >= npages)
 		return 0;
-	npages = unsettled + iopt_gather_count(gather, first_index);
+	npages += iopt_gather_count(gather, cover->last_index + 1);
 	if (gather->charged_pages >= npages)
 		return 0;
 	rc = pages->ops->charge(pages, npages - gather->charged_pages);
@@ -106,8 +108,7 @@ static int iopt_gather_part(struct iopt_gather *gather,
 	npages = cover.last_index - cover.first_index + 1;
 	part->npages = npages;
 	if (part->tier == IOPT_TIER_NONE) {
-		rc = iopt_gather_charge(gather, cover.first_index,
-					part->npages);
+		rc = iopt_gather_charge(gather, &cover);
 		if (rc)
 			return rc;
 		npages = iopt_pin_gather(gather->pages, &gather->pin,

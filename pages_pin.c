@@ -23,36 +23,45 @@
 /* Bytes of temporary memory for one array; a test may make it tiny. */
 unsigned int iopt_temp_bytes_limit = SZ_64K;
 
+static void iopt_pin_alloc_upages(struct iopt_pin *pin, unsigned long npages)
+{
+	pin->own_upages = kmalloc_array(npages, sizeof(*pin->upages),
+					GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
+					__GFP_NORETRY);
+	if (pin->own_upages) {
+		pin->upages = pin->own_upages;
+		pin->max_upages = npages;
+	}
+}
+
 static void iopt_pin_init_upages(struct iopt_pin *pin, unsigned long npages,
 				 size_t limit_bytes)
 {
 	unsigned long limit_pages = max(limit_bytes / sizeof(*pin->upages), 1);
 
 	npages = min(npages, limit_pages);
+	if (pin->upages) {
+		pin->max_upages = npages;
+		return;
+	}
 	pin->upages = pin->inline_upages;
 	pin->max_upages = min(limit_pages, IOPT_PIN_INLINE_PAGES);
-	if (npages <= pin->max_upages)
-		return;
-
-	pin->upages = kmalloc_array(npages, sizeof(*pin->upages),
-				    GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
-				    __GFP_NORETRY);
-	if (pin->upages)
-		pin->max_upages = npages;
-	else
-		pin->upages = pin->inline_upages;
+	if (npages > pin->max_upages)
+		iopt_pin_alloc_upages(pin, npages);
 }
 
 /**
  * iopt_pin_init() - prepare to pin
  * @pin: what to prepare
  * @npages: pages that are going to be pinned altogether
+ * @upages: scratch with as many entries, or NULL
  *
  * When memory is short it makes do with what is inside @pin.
  *
  * Context: process; sleeps.
  */
-void iopt_pin_init(struct iopt_pin *pin, unsigned long npages)
+void iopt_pin_init(struct iopt_pin *pin, unsigned long npages,
+		   struct page **upages)
 {
 	size_t limit_bytes = READ_ONCE(iopt_temp_bytes_limit);
 	unsigned long max_runs = min(npages, IOPT_PIN_MAX_RUNS);
@@ -61,6 +70,8 @@ void iopt_pin_init(struct iopt_pin *pin, unsigned long npages)
 		max_runs = min(max_runs, PFN_BATCH_INLINE_RUNS);
 	pfn_batch_init(&pin->batch);
 	pfn_batch_reserve(&pin->batch, max_runs, limit_bytes);
+	pin->upages = upages;
+	pin->own_upages = NULL;
 	iopt_pin_init_upages(pin, min(npages, IOPT_PIN_MAX_PAGES), limit_bytes);
 }
 
@@ -73,8 +84,7 @@ void iopt_pin_init(struct iopt_pin *pin, unsigned long npages)
 void iopt_pin_destroy(struct iopt_pin *pin)
 {
 	pfn_batch_destroy(&pin->batch);
-	if (pin->upages != pin->inline_upages)
-		kfree(pin->upages);
+	kfree(pin->own_upages);
 }
 
 /**
