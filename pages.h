@@ -140,16 +140,30 @@ struct iopt_pages {
 	bool writable;
 };
 
+/* Pages of a block: one bit each. */
+#define IOPT_BLOCK_PAGES BITS_PER_LONG
+
+/**
+ * struct iopt_held_block - neighbouring pages, of which accesses have pinned some
+ * @pinned: a bit for each page that is; not 0 but while the block is made
+ * @more_pins: how many pins accesses have on each beyond the first
+ * @pfns: the PFN of each page that is pinned
+ */
+struct iopt_held_block {
+	unsigned long pinned;
+	u32 more_pins[IOPT_BLOCK_PAGES];
+	unsigned long pfns[IOPT_BLOCK_PAGES];
+};
+
 /**
  * struct iopt_held - the pages that accesses have pinned
- * @pfns: PFN by index
- * @more_pins: by index, how many pins there are beyond the first
+ * @blocks: struct iopt_held_block, by index / IOPT_BLOCK_PAGES. Its lock guards
+ *	which there are, and their @pinned
  *
- * An index is changed in a section over it only.
+ * What belongs to an index is changed in a section over it only.
  */
 struct iopt_held {
-	struct xarray pfns;
-	struct xarray more_pins;
+	struct xarray blocks;
 };
 
 #define IOPT_PIN_INLINE_PAGES 16
@@ -462,14 +476,21 @@ void iopt_gather_keep(struct iopt_gather *gather);
 void iopt_gather_drop(struct iopt_gather *gather);
 void iopt_gather_end(struct iopt_gather *gather);
 
-/* pages_access.c */
+/* pages_held.c */
 void iopt_held_free(struct iopt_held *held);
+struct iopt_held *iopt_pages_make_held(struct iopt_pages *pages);
 unsigned long iopt_held_from(struct iopt_held *held, unsigned long first_index,
 			     unsigned long last_index);
 unsigned long iopt_held_last(struct iopt_held *held, unsigned long first_index,
 			     unsigned long last_index);
 unsigned long iopt_held_read(struct iopt_held *held, unsigned long first_index,
 			     unsigned long npages, struct pfn_batch *batch);
+unsigned long iopt_held_pin(struct iopt_held *held, unsigned long first_index,
+			    struct page *const *upages, unsigned long npages);
+unsigned long iopt_held_unpin(struct iopt_held *held, unsigned long first_index,
+			      unsigned long last_index, struct pfn_batch *batch);
+
+/* pages_access.c */
 int iopt_pages_add_access(struct iopt_pages *pages, unsigned long first_index,
 			  unsigned long npages, struct page **out_pages);
 bool iopt_pages_remove_access(struct iopt_pages *pages,

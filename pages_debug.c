@@ -96,26 +96,39 @@ static bool iopt_debug_is_pinned(unsigned long pfn)
 }
 
 /* I2: the PFN of a held index is there, and is what everybody else takes it for. */
+static void iopt_census_held_page(struct iopt_pages *pages,
+				  unsigned long index, unsigned long held_pfn,
+				  struct iopt_pages_census *census)
+{
+	unsigned long pfn = 0;
+
+	__set_bit(index, census->held);
+	IOMMUFD_ASSERT(iopt_debug_is_pinned(held_pfn));
+	if (test_bit(index, census->shown) &&
+	    iopt_debug_recorded(pages, index, &pfn))
+		IOMMUFD_ASSERT(pfn == held_pfn);
+}
+
 static void iopt_census_held(struct iopt_pages *pages,
 			     struct iopt_pages_census *census)
 {
 	struct iopt_held *held = pages->held;
-	unsigned long index, pfn = 0;
-	void *entry;
+	struct iopt_held_block *block;
+	unsigned long nr;
 
 	if (!held)
 		return;
-	xa_for_each(&held->pfns, index, entry) {
-		IOMMUFD_ASSERT(xa_is_value(entry));
-		__set_bit(index, census->held);
-		IOMMUFD_ASSERT(iopt_debug_is_pinned(xa_to_value(entry)));
-		if (test_bit(index, census->shown) &&
-		    iopt_debug_recorded(pages, index, &pfn))
-			IOMMUFD_ASSERT(pfn == xa_to_value(entry));
-	}
-	xa_for_each(&held->more_pins, index, entry) {
-		IOMMUFD_ASSERT(xa_load(&held->pfns, index));
-		IOMMUFD_ASSERT(xa_is_value(entry) && xa_to_value(entry));
+	xa_for_each(&held->blocks, nr, block) {
+		IOMMUFD_ASSERT(block->pinned);
+		for (unsigned int i = 0; i < IOPT_BLOCK_PAGES; i++) {
+			bool is_pinned = block->pinned >> i & 1;
+
+			IOMMUFD_ASSERT(is_pinned || !block->more_pins[i]);
+			if (is_pinned)
+				iopt_census_held_page(pages,
+						      nr * IOPT_BLOCK_PAGES + i,
+						      block->pfns[i], census);
+		}
 	}
 }
 
@@ -179,9 +192,10 @@ static void iopt_debug_count(const struct iopt_pages *pages,
 static bool iopt_pages_are_many(struct iopt_pages *pages)
 {
 	unsigned long index = IOPT_DEBUG_MAX_PAGES;
+	unsigned long nr = index / IOPT_BLOCK_PAGES;
 
 	return interval_tree_iter_first(&pages->slices, index, ULONG_MAX) ||
-	       (pages->held && xa_find(&pages->held->pfns, &index, ULONG_MAX,
+	       (pages->held && xa_find(&pages->held->blocks, &nr, ULONG_MAX,
 				       XA_PRESENT));
 }
 
