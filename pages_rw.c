@@ -17,12 +17,16 @@
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/uaccess.h>
 
 #include "pages.h"
 
-/* Pages copied in one section. */
-#define IOPT_RW_PAGES 16
+/* Pages copied in one section: the longer, the less it costs, and others wait. */
+#define IOPT_RW_PAGES (SZ_1M / PAGE_SIZE)
+
+/* Pages pinned for the time of a copy. */
+#define IOPT_RW_PINNED_PAGES 16
 
 /**
  * struct iopt_rw_ready - what was made ready for a copy
@@ -31,7 +35,7 @@
  * @length: bytes that the next attempt may copy
  */
 struct iopt_rw_ready {
-	struct page *upages[IOPT_RW_PAGES];
+	struct page *upages[IOPT_RW_PINNED_PAGES];
 	long npages;
 	size_t length;
 };
@@ -128,7 +132,7 @@ static int iopt_rw_covered(struct iopt_pages *pages, struct iopt_rw *rw,
 {
 	unsigned long npages = cover->last_index - cover->first_index + 1;
 	const struct pfn_run *run;
-	struct pfn_batch batch;
+	struct pfn_batch batch __uninitialized;
 
 	pfn_batch_init(&batch);
 	if (cover->slice)
@@ -220,8 +224,9 @@ static int iopt_rw_pin(struct iopt_pages *pages, const struct iopt_rw *rw,
 		mmput(mm);
 		return -EINTR;
 	}
-	pinned = pin_user_pages_remote(mm, address, min(npages, IOPT_RW_PAGES),
-				       gup_flags, ready->upages, &locked);
+	npages = min(npages, IOPT_RW_PINNED_PAGES);
+	pinned = pin_user_pages_remote(mm, address, npages, gup_flags,
+				       ready->upages, &locked);
 	if (locked)
 		mmap_read_unlock(mm);
 	mmput(mm);
@@ -241,7 +246,7 @@ static void iopt_rw_unpin(struct iopt_rw_ready *ready, bool dirty)
 static long iopt_rw_step(struct iopt_slice *slice, const struct iopt_rw *rw)
 {
 	struct iopt_pages *pages = slice->pages;
-	struct iopt_rw_ready ready;
+	struct iopt_rw_ready ready __uninitialized;
 	long done;
 	int rc;
 
