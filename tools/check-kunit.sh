@@ -20,6 +20,8 @@ if [ "${1-}" = --time ]; then
 	shift 2
 fi
 filter=${1-}
+# The second million of random operations would find little more.
+fewer=iommufd.test_access_operations=100000
 log=$IOMMUFD_LOGS/kunit${variant:+-$variant}.log
 sockets=$(mktemp -d)
 trap 'rm -rf "$sockets"' EXIT
@@ -30,7 +32,7 @@ run_kernel() {
 	timeout --kill-after=5 "$limit" "$IOMMUFD_BUILD/kunit/linux" \
 		mem=512M uml_dir="$sockets" earlyprintk \
 		kunit.enable=1 kunit_shutdown=halt \
-		${variant:+iommufd.extents=0} \
+		${variant:+iommufd.extents=0 $fewer} \
 		${filter:+kunit.filter_glob="$filter"} </dev/null >"$log" 2>&1
 }
 
