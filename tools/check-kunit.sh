@@ -5,7 +5,8 @@
 #
 #   tools/check-kunit.sh [--no-extents] [--time SECONDS] [SUITE.CASE]
 #
-# With --no-extents page tables are asked for every PFN. SUITE.CASE may have wildcards, as KUnit's own filter.
+# With --no-extents page tables are asked for every PFN. SUITE.CASE may have
+# wildcards, as KUnit's own filter.
 
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
