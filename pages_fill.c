@@ -187,7 +187,7 @@ int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
 {
 	struct iopt_busy busy = iopt_slice_range(slice);
 	unsigned long first_page = READ_ONCE(slice->filled_pages);
-	struct iopt_gather gather;
+	struct iopt_gather gather __uninitialized;
 	int rc;
 
 	gather.pages = slice->pages;
@@ -324,7 +324,7 @@ static bool iopt_unfill_next(struct iopt_slice *slice,
 static int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
 {
 	unsigned long first_page = 0;
-	struct pfn_batch batch;
+	struct pfn_batch batch __uninitialized;
 	int rc = 0;
 
 	pfn_batch_init(&batch);
@@ -401,7 +401,7 @@ static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
 {
 	unsigned long first_page = 0;
 	struct domain_io_span span;
-	struct pfn_batch batch;
+	struct pfn_batch batch __uninitialized;
 	int rc = 0;
 
 	pfn_batch_init(&batch);

@@ -74,7 +74,7 @@ static unsigned long iopt_rescue_part(struct iopt_slice *slice,
 void iopt_slice_rescue(struct iopt_slice *slice, struct iopt_domain *member)
 {
 	unsigned long first_page = slice->kept_page;
-	struct pfn_batch batch;
+	struct pfn_batch batch __uninitialized;
 
 	pfn_batch_init(&batch);
 	pfn_batch_reserve(&batch, min(slice->filled_pages, IOPT_RESCUE_RUNS),
@@ -120,7 +120,7 @@ unsigned long iopt_slice_release(struct iopt_slice *slice)
 {
 	unsigned long first_page = slice->kept_page;
 	unsigned long unpinned = 0;
-	struct pfn_batch batch;
+	struct pfn_batch batch __uninitialized;
 
 	pfn_batch_init(&batch);
 	while (first_page < slice->filled_pages)
