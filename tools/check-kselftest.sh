@@ -25,9 +25,9 @@ source "$(dirname "$0")/lib.sh"
 variant=$1
 shift
 case $variant in
-plain)	kernel=plain usual="1 min" limit=600 ;;
-debug)	kernel=debug usual="5 min" limit=1800 ;;
-no-extents)	kernel=plain usual="1 min" limit=600 append=iommufd.extents=0 ;;
+plain)	kernel=plain usual="4 min" limit=900 ;;
+debug)	kernel=debug usual="10 min" limit=1800 ;;
+no-extents)	kernel=plain usual="4 min" limit=900 append=iommufd.extents=0 ;;
 coverage) kernel=coverage usual="10 min" limit=2400 \
 	append="kunit.enable=1 loglevel=7 iommufd.test_access_operations=100000" ;;
 *)	die "there is no variant '$variant'" ;;

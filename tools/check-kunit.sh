@@ -40,7 +40,7 @@ run_kernel() {
 "$IOMMUFD_ROOT/tools/packages.sh" kernel
 [ -n "$filter$variant" ] || "$IOMMUFD_ROOT/tools/check-kunit-report.sh"
 "$IOMMUFD_ROOT/tools/kunit-build.sh"
-step "running the KUnit tests" "seconds"
+step "running the KUnit tests" "1 min"
 status=0
 run_kernel || status=$?
 if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then

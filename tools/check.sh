@@ -21,11 +21,11 @@ parts() {
 	style	2 min	1200	tools/check-style.sh
 	room	1 min	600	tools/check-room.sh
 	kunit	3 min	1800	tools/check-kunit.sh
-	guest	5 min	1800	tools/check-guest.sh
+	guest	2 min	1800	tools/check-guest.sh
 	kself	6 min	2400	tools/check-kselftest.sh plain
-	extents	2 min	1200	tools/check-no-extents.sh
+	extents	5 min	1200	tools/check-no-extents.sh
 	kdebug	12 min	3000	tools/check-kselftest.sh debug
-	tree	5 min	2400	tools/check-tree.sh
+	tree	7 min	2400	tools/check-tree.sh
 	END
 }
 

@@ -533,7 +533,6 @@ static int sweep_body(int fd, __u64 va)
 	return rc;
 }
 
-/* A debug kernel takes its time to forget the stack of each place. */
 TEST_F(access, every_place_fails)
 {
 	unsigned int n, failures = 0;
