@@ -314,7 +314,7 @@ static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
 		if (!area)
 			break;
 
-		rc = iopt_area_evict(walk->iopt, area);
+		rc = iopt_area_evict(area);
 		if (rc) {
 			iopt_restore_area(area);
 			return rc;

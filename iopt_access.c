@@ -13,6 +13,7 @@
 #include <linux/sched/signal.h>
 #include <linux/wait_bit.h>
 
+#include "debug.h"
 #include "iopt_area.h"
 
 /*
@@ -97,9 +98,9 @@ void iopt_user_put(struct iopt_user *user)
 }
 
 /* Tell the users that an area goes. */
-static void iopt_tell_users(struct io_pagetable *iopt,
-			    const struct iopt_area *area)
+static void iopt_tell_users(const struct iopt_area *area)
 {
+	struct io_pagetable *iopt = iopt_area_map(area);
 	struct iopt_user *user;
 	unsigned long index;
 
@@ -112,14 +113,13 @@ static void iopt_tell_users(struct io_pagetable *iopt,
 
 /**
  * iopt_area_evict() - have in-kernel users let go of an area
- * @iopt: the map
  * @area: in state UNMAPPING and the caller's
  *
  * Context: process, no lock held; calls users and sleeps.
  * Return: 0 with no pin through the area, and none to come; -EDEADLOCK a user
  * does not let go; -EINTR fatal signal.
  */
-int iopt_area_evict(struct io_pagetable *iopt, struct iopt_area *area)
+int iopt_area_evict(struct iopt_area *area)
 {
 	atomic_long_t *pinned = &area->pinned_pages;
 
@@ -128,7 +128,7 @@ int iopt_area_evict(struct io_pagetable *iopt, struct iopt_area *area)
 			return -EDEADLOCK;
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		iopt_tell_users(iopt, area);
+		iopt_tell_users(area);
 		wait_var_event_timeout(pinned, !atomic_long_read(pinned),
 				       IOPT_EVICT_WAIT);
 	}
@@ -262,6 +262,28 @@ static unsigned long iopt_piece_npages(const struct iopt_access_piece *piece)
 	       iopt_piece_index(piece) + 1;
 }
 
+/*
+ * The area at an IOVA and the part of it up to another, or false if there is none.
+ * Under the map's lock; the area is not kept.
+ */
+static bool iopt_piece_at(struct io_pagetable *iopt, unsigned long iova,
+			  unsigned long last_iova,
+			  struct iopt_access_piece *piece)
+{
+	struct iopt_slice *slice;
+
+	lockdep_assert_held(&iopt->iova_rwsem);
+
+	piece->area = iopt_area_from(iopt, iova);
+	if (!piece->area || piece->area->slice.iova.first_iova > iova)
+		return false;
+	slice = &piece->area->slice;
+	piece->first_byte = slice->span.start * PAGE_SIZE + slice->page_offset +
+			    (iova - slice->iova.first_iova);
+	piece->length = min(last_iova, slice->iova.last_iova) - iova + 1;
+	return true;
+}
+
 /* May the user reach the area like this? The order of the checks is ABI. */
 static int iopt_piece_check(const struct iopt_access_walk *walk,
 			    const struct iopt_access_piece *piece,
@@ -279,8 +301,8 @@ static int iopt_piece_check(const struct iopt_access_walk *walk,
 		return -EINVAL;
 	if (!(slice->iommu_prot & (walk->write ? IOMMU_WRITE : IOMMU_READ)))
 		return -EPERM;
-	if (walk->write && !slice->pages->writable)
-		return -EPERM;
+	/* What is mapped for writing is memory that may be written to. */
+	IOMMUFD_ASSERT(!walk->write || slice->pages->writable);
 	return 0;
 }
 
@@ -288,24 +310,15 @@ static int iopt_piece_check(const struct iopt_access_walk *walk,
 static int iopt_access_find(const struct iopt_access_walk *walk, bool is_first,
 			    struct iopt_access_piece *piece)
 {
-	struct io_pagetable *iopt = walk->iopt;
-	struct iopt_slice *slice;
-	unsigned long last_iova;
 	int rc;
 
-	guard(rwsem_read)(&iopt->iova_rwsem);
+	guard(rwsem_read)(&walk->iopt->iova_rwsem);
 
 	if (walk->user->leaving)
 		return -ENOENT;
-	piece->area = iopt_area_from(iopt, walk->iova);
-	if (!piece->area || piece->area->slice.iova.first_iova > walk->iova ||
+	if (!iopt_piece_at(walk->iopt, walk->iova, walk->last_iova, piece) ||
 	    piece->area->state == IOPT_AREA_MAPPING)
 		return -ENOENT;
-	slice = &piece->area->slice;
-	last_iova = min(walk->last_iova, slice->iova.last_iova);
-	piece->first_byte = slice->span.start * PAGE_SIZE + slice->page_offset +
-			    (walk->iova - slice->iova.first_iova);
-	piece->length = last_iova - walk->iova + 1;
 	rc = iopt_piece_check(walk, piece, is_first);
 	if (!rc)
 		iopt_area_get(piece->area);
@@ -422,17 +435,10 @@ static int iopt_unpin_find(struct io_pagetable *iopt, unsigned long iova,
 			   unsigned long last_iova,
 			   struct iopt_access_piece *piece)
 {
-	struct iopt_slice *slice;
-
 	guard(rwsem_read)(&iopt->iova_rwsem);
 
-	piece->area = iopt_area_from(iopt, iova);
-	if (!piece->area || piece->area->slice.iova.first_iova > iova)
+	if (!iopt_piece_at(iopt, iova, last_iova, piece))
 		return -ENOENT;
-	slice = &piece->area->slice;
-	piece->first_byte = slice->span.start * PAGE_SIZE + slice->page_offset +
-			    (iova - slice->iova.first_iova);
-	piece->length = min(last_iova, slice->iova.last_iova) - iova + 1;
 	if (atomic_long_read(&piece->area->pinned_pages) <
 	    iopt_piece_npages(piece))
 		return -ENOENT;

@@ -100,7 +100,7 @@ void iopt_remove_released(struct iopt_area *area);
 void iopt_wake(struct io_pagetable *iopt);
 
 /* iopt_access.c */
-int iopt_area_evict(struct io_pagetable *iopt, struct iopt_area *area);
+int iopt_area_evict(struct iopt_area *area);
 
 /* iopt_domain.c */
 void iopt_release_areas(struct io_pagetable *iopt);

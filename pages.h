@@ -272,7 +272,7 @@ struct iopt_slice {
 
 /**
  * enum iopt_tier - who keeps a page pinned, and hence knows its PFN
- * @IOPT_TIER_NONE: nobody; is 0
+ * @IOPT_TIER_NONE: nobody
  * @IOPT_TIER_SLICE: a slice: a record or a domain knows it
  * @IOPT_TIER_HELD: an access: the xarray knows it
  */

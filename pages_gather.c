@@ -207,13 +207,14 @@ static int iopt_gather_settle_part(struct iopt_gather *gather,
 		};
 		enum iopt_tier tier = iopt_pages_cover(gather->pages, &cover);
 		unsigned long npages = cover.last_index - cover.first_index + 1;
+		bool is_ours = tier == IOPT_TIER_NONE;
 		unsigned long done = npages;
 
-		if (!tier != !part->tier)
+		if (is_ours != (part->tier == IOPT_TIER_NONE))
 			return 0;
 		if (tier != IOPT_TIER_SLICE)
 			gather->has_news = true;
-		if (tier != IOPT_TIER_NONE)
+		if (!is_ours)
 			done = iopt_gather_read(gather, &cover);
 		else if (gather->batch != &gather->pin.batch)
 			done = iopt_gather_move(gather, npages);
