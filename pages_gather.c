@@ -198,6 +198,7 @@ static int iopt_gather_settle_part(struct iopt_gather *gather,
 {
 	unsigned long end_index = gather->first_index + gather->npages +
 				  part->npages;
+	bool was_ours = part->tier == IOPT_TIER_NONE;
 
 	while (gather->first_index + gather->npages != end_index) {
 		struct iopt_cover cover = {
@@ -210,7 +211,7 @@ static int iopt_gather_settle_part(struct iopt_gather *gather,
 		bool is_ours = tier == IOPT_TIER_NONE;
 		unsigned long done = npages;
 
-		if (is_ours != (part->tier == IOPT_TIER_NONE))
+		if (is_ours != was_ours)
 			return 0;
 		if (tier != IOPT_TIER_SLICE)
 			gather->has_news = true;
