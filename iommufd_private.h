@@ -9,6 +9,7 @@
 #include <linux/build_bug.h>
 #include <linux/err.h>
 #include <linux/iommufd.h>
+#include <linux/kconfig.h>
 #include <linux/refcount.h>
 #include <linux/stddef.h>
 #include <linux/types.h>
@@ -18,6 +19,15 @@
 
 struct file;
 struct iommufd_object;
+
+/*
+ * Can the IOMMU drivers of this kernel record dirty pages at all? Where they were
+ * built without iova_bitmap, they report the capability, and read nothing.
+ */
+static inline bool iommufd_drivers_record_dirty(void)
+{
+	return IS_ENABLED(IOMMUFD_DRIVERS_RECORD_DIRTY);
+}
 
 /**
  * struct iommufd_ctx - one open file of /dev/iommu
