@@ -27,6 +27,7 @@
 #include "iommu-priv.h"
 
 #include "debug.h"
+#include "device.h"
 #include "hwpt.h"
 #include "ioas.h"
 #include "test_hooks.h"
@@ -67,8 +68,8 @@ struct iommufd_group {
  * @igroup: its group
  * @held_file: the file, kept open until the device is unbound; NULL for a mock
  * @group_item: in iommufd_group.attached, empty while it is not attached
- * @msi_start: where its window for MSI doorbells starts, PHYS_ADDR_MAX if it has
- *	none; valid while it is attached
+ * @msi_window: where its MSI doorbells have to be mapped; valid while it is
+ *	attached
  */
 struct iommufd_device {
 	struct iommufd_object obj;
@@ -76,7 +77,7 @@ struct iommufd_device {
 	struct iommufd_group *igroup;
 	struct file *held_file;
 	struct list_head group_item;
-	phys_addr_t msi_start;
+	struct iopt_msi_window msi_window;
 };
 
 DEFINE_FREE(iommu_group, struct iommu_group *, iommu_group_put(_T))
@@ -334,6 +335,18 @@ u32 iommufd_device_to_id(struct iommufd_device *idev)
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_device_to_id, IOMMUFD);
 
+/**
+ * iommufd_object_device - the device of a device object
+ * @object: an object of kind IOMMUFD_DEVICE
+ *
+ * Context: Any.
+ * Return: the device, for as long as the object is held.
+ */
+struct device *iommufd_object_device(struct iommufd_object *object)
+{
+	return container_of(object, struct iommufd_device, obj)->dev;
+}
+
 /* -- the attached devices of a group, and what they reserve -- */
 
 static struct iommufd_ioas *iommufd_group_ioas(struct iommufd_group *igroup)
@@ -363,7 +376,7 @@ static int iommufd_group_reserve(struct iommufd_group *igroup,
 
 	list_for_each_entry(idev, &igroup->attached, group_item) {
 		rc = iopt_reserve_device(&ioas->iopt, idev->dev,
-					 &idev->msi_start);
+					 &idev->msi_window);
 		if (rc) {
 			/* Harmless for those that have nothing there yet. */
 			iommufd_group_unreserve(igroup, ioas);
@@ -378,7 +391,7 @@ static int iommufd_device_fit(struct iommufd_device *idev,
 {
 	int rc = iommufd_hwpt_check_device(hwpt, idev->dev);
 
-	return rc ?: iommufd_hwpt_set_msi(hwpt, idev->msi_start);
+	return rc ?: iommufd_hwpt_set_msi(hwpt, &idev->msi_window);
 }
 
 /* -- moving a group to a HWPT -- */
@@ -401,21 +414,51 @@ static int iommufd_group_switch(struct iommufd_group *igroup,
 	return rc;
 }
 
-/* Return: 0; -EINVAL if another HWPT may do; another error. */
-static int iommufd_group_enter(struct iommufd_group *igroup,
-			       struct iommufd_hwpt *hwpt)
+/* Undo iommufd_device_fit() for the devices in front of one, NULL for all. */
+static void iommufd_group_unfit(struct iommufd_group *igroup,
+				struct iommufd_hwpt *hwpt,
+				const struct iommufd_device *end_idev)
+{
+	struct iommufd_device *idev;
+
+	list_for_each_entry(idev, &igroup->attached, group_item) {
+		if (idev == end_idev)
+			break;
+		iommufd_hwpt_unset_msi(hwpt, &idev->msi_window);
+	}
+}
+
+static int iommufd_group_fit(struct iommufd_group *igroup,
+			     struct iommufd_hwpt *hwpt)
 {
 	struct iommufd_device *idev;
 	int rc;
 
-	lockdep_assert_held(&igroup->turn);
-
 	list_for_each_entry(idev, &igroup->attached, group_item) {
 		rc = iommufd_device_fit(idev, hwpt);
-		if (rc)
+		if (rc) {
+			iommufd_group_unfit(igroup, hwpt, idev);
 			return rc;
+		}
 	}
-	return iommufd_group_switch(igroup, hwpt);
+	return 0;
+}
+
+/* Return: 0; -EINVAL if another HWPT may do; another error. */
+static int iommufd_group_enter(struct iommufd_group *igroup,
+			       struct iommufd_hwpt *hwpt)
+{
+	int rc;
+
+	lockdep_assert_held(&igroup->turn);
+
+	rc = iommufd_group_fit(igroup, hwpt);
+	if (rc)
+		return rc;
+	rc = iommufd_group_switch(igroup, hwpt);
+	if (rc)
+		iommufd_group_unfit(igroup, hwpt, NULL);
+	return rc;
 }
 
 /*
@@ -445,13 +488,15 @@ static int iommufd_group_enter_new(struct iommufd_group *igroup,
 static struct iommufd_hwpt *iommufd_group_make_auto(struct iommufd_group *igroup,
 						    struct iommufd_ioas *ioas)
 {
+	struct iommufd_hwpt_request request = {};
 	struct iommufd_device *idev;
 	struct iommufd_hwpt *hwpt;
 	int rc;
 
 	idev = list_first_entry(&igroup->attached, struct iommufd_device,
 				group_item);
-	hwpt = iommufd_hwpt_begin(ioas, idev->dev);
+	request.dev = idev->dev;
+	hwpt = iommufd_hwpt_begin(ioas, &request);
 	if (IS_ERR(hwpt))
 		return hwpt;
 
@@ -561,6 +606,7 @@ static int iommufd_target_get(struct iommufd_ctx *ictx, u32 pt_id,
 		target->ioas = to_ioas(object);
 		return 0;
 	case IOMMUFD_HWPT:
+	case IOMMUFD_HWPT_NESTED:
 		return iommufd_target_use_hwpt(target, object);
 	default:
 		iommufd_object_put(object);
@@ -630,7 +676,7 @@ static int iommufd_device_join(struct iommufd_device *idev)
 
 	lockdep_assert_held(&igroup->turn);
 
-	rc = iopt_reserve_device(iopt, idev->dev, &idev->msi_start);
+	rc = iopt_reserve_device(iopt, idev->dev, &idev->msi_window);
 	if (rc)
 		return rc;
 	rc = iommufd_device_fit(idev, igroup->hwpt);

@@ -19,6 +19,8 @@ static const char *const iommufd_kind_names[IOMMUFD_NR_KINDS] = {
 	[IOMMUFD_DEVICE] = "devices",
 	[IOMMUFD_IOAS] = "ioas",
 	[IOMMUFD_HWPT] = "hwpts",
+	[IOMMUFD_HWPT_NESTED] = "nested-hwpts",
+	[IOMMUFD_FAULT] = "fault-queues",
 	[IOMMUFD_ACCESS] = "accesses",
 	[IOMMUFD_STDEV] = "mocks",
 };

@@ -8,14 +8,20 @@
  *			is automatic, for that is what keeps it
  *	put		the last one destroys an automatic HWPT, before it returns
  *
+ * A HWPT that user space asks for goes the same way, and stays until it is
+ * destroyed. A nested one has nothing to mirror.
+ *
  * Whether devices are attached before or after the domain mirrors the IOAS is the
  * business of who attaches.
  */
 #include <linux/device.h>
 #include <linux/iommu.h>
 
+#include <uapi/linux/iommufd.h>
+
 #include "iommu-priv.h"
 
+#include "device.h"
 #include "hwpt.h"
 #include "ioas.h"
 
@@ -29,6 +35,8 @@ static void iommufd_hwpt_destroy(struct iommufd_object *object)
 	if (hwpt->mirroring)
 		iopt_domain_remove(&ioas->iopt, &hwpt->member);
 	iopt_domain_free(&ioas->iopt, &hwpt->member);
+	if (hwpt->nr_msi_users)
+		iopt_unreserve(&ioas->iopt, hwpt);
 	iommufd_object_unuse(&ioas->obj);
 }
 
@@ -37,25 +45,54 @@ static const struct iommufd_object_ops iommufd_hwpt_ops = {
 	.destroy = iommufd_hwpt_destroy,
 };
 
+static void iommufd_hwpt_nested_destroy(struct iommufd_object *object)
+{
+	struct iommufd_hwpt *hwpt = to_hwpt(object);
+
+	iommu_domain_free(hwpt->member.domain);
+	iommufd_object_unuse(&hwpt->parent->obj);
+}
+
+static const struct iommufd_object_ops iommufd_hwpt_nested_ops = {
+	.kind = IOMMUFD_HWPT_NESTED,
+	.destroy = iommufd_hwpt_nested_destroy,
+};
+
+/* @parent: what the domain is to be nested on, or NULL. */
+static struct iommu_domain *
+iommufd_alloc_user_domain(const struct iommufd_hwpt_request *request,
+			  struct iommu_domain *parent)
+{
+	const struct iommu_ops *ops = dev_iommu_ops(request->dev);
+	struct iommu_domain *domain;
+
+	domain = ops->domain_alloc_user(request->dev, request->flags, parent,
+					request->user_data);
+	if (IS_ERR_OR_NULL(domain))
+		return domain ?: ERR_PTR(-ENOMEM);
+
+	/* The core attaches only what it sees to be of the device's driver. */
+	domain->owner = ops;
+	if (WARN_ON_ONCE(!parent == (domain->type == IOMMU_DOMAIN_NESTED))) {
+		iommu_domain_free(domain);
+		return ERR_PTR(-EINVAL);
+	}
+	return domain;
+}
+
 /*
  * domain_alloc_user() knows the device from the start, so that the aperture is
  * right before anything is attached, and on VT-d gives a second-stage table,
  * whose snooping is a bit in each entry. Not all drivers have it.
  */
-static struct iommu_domain *iommufd_alloc_domain(struct device *dev)
+static struct iommu_domain *
+iommufd_alloc_domain(const struct iommufd_hwpt_request *request)
 {
-	const struct iommu_ops *ops = dev_iommu_ops(dev);
-	struct iommu_domain *domain;
-
-	if (!ops->domain_alloc_user)
-		return iommu_paging_domain_alloc(dev);
-
-	domain = ops->domain_alloc_user(dev, 0, NULL, NULL);
-	if (IS_ERR_OR_NULL(domain))
-		return domain ?: ERR_PTR(-ENOMEM);
-	/* The core attaches only what it sees to be of the device's driver. */
-	domain->owner = ops;
-	return domain;
+	if (dev_iommu_ops(request->dev)->domain_alloc_user)
+		return iommufd_alloc_user_domain(request, NULL);
+	if (request->flags || request->user_data)
+		return ERR_PTR(-EOPNOTSUPP);
+	return iommu_paging_domain_alloc(request->dev);
 }
 
 static bool iommufd_must_be_coherent(struct device *dev)
@@ -81,16 +118,16 @@ static int iommufd_hwpt_enforce_coherency(struct iommufd_hwpt *hwpt,
 }
 
 static int iommufd_hwpt_init_domain(struct iommufd_hwpt *hwpt,
-				    struct device *dev)
+				    const struct iommufd_hwpt_request *request)
 {
-	struct iommu_domain *domain = iommufd_alloc_domain(dev);
+	struct iommu_domain *domain = iommufd_alloc_domain(request);
 	int rc;
 
 	if (IS_ERR(domain))
 		return PTR_ERR(domain);
 
 	hwpt->member.domain = domain;
-	rc = iommufd_hwpt_enforce_coherency(hwpt, dev);
+	rc = iommufd_hwpt_enforce_coherency(hwpt, request->dev);
 	if (rc)
 		iommu_domain_free(domain);
 	return rc;
@@ -99,16 +136,18 @@ static int iommufd_hwpt_init_domain(struct iommufd_hwpt *hwpt,
 /**
  * iommufd_hwpt_begin - make a HWPT with an empty domain
  * @ioas: what it is going to mirror
- * @dev: whose driver makes the domain; coherency is enforced if it can be for
- *	this device
+ * @request: what kind of domain; coherency is enforced if it can be for the
+ *	device
  *
  * Context: Process context, may sleep.
  * Return: the HWPT, not published, or an ERR_PTR: -EINVAL if the domain cannot be
- * made coherent; -ENOENT if the IOAS is being destroyed; -ENOMEM, -ENOSPC, or
- * what the driver says.
+ * made coherent; -ENOENT if the IOAS is being destroyed; -EOPNOTSUPP if the
+ * driver has only one kind of domain, or says so; -ENOMEM, -ENOSPC, or what else
+ * the driver says.
  */
-struct iommufd_hwpt *iommufd_hwpt_begin(struct iommufd_ioas *ioas,
-					struct device *dev)
+struct iommufd_hwpt *
+iommufd_hwpt_begin(struct iommufd_ioas *ioas,
+		   const struct iommufd_hwpt_request *request)
 {
 	struct iommufd_hwpt *hwpt;
 	int rc;
@@ -119,12 +158,12 @@ struct iommufd_hwpt *iommufd_hwpt_begin(struct iommufd_ioas *ioas,
 		return hwpt;
 
 	hwpt->ioas = ioas;
-	hwpt->msi_start = PHYS_ADDR_MAX;
+	hwpt->is_nest_parent = request->flags & IOMMU_HWPT_ALLOC_NEST_PARENT;
 	INIT_LIST_HEAD(&hwpt->ioas_item);
 
 	rc = iommufd_object_use(&ioas->obj);
 	if (!rc) {
-		rc = iommufd_hwpt_init_domain(hwpt, dev);
+		rc = iommufd_hwpt_init_domain(hwpt, request);
 		if (!rc)
 			return hwpt;
 		iommufd_object_unuse(&ioas->obj);
@@ -246,29 +285,247 @@ int iommufd_hwpt_check_device(const struct iommufd_hwpt *hwpt,
 }
 
 /**
- * iommufd_hwpt_set_msi - give the domain its window for MSI doorbells
- * @hwpt: the HWPT
- * @msi_start: IOVA where the window of a device starts, PHYS_ADDR_MAX if the
- *	device has none
+ * iommufd_hwpt_set_msi - a device is about to have its MSI doorbells in a domain
+ * @hwpt: the HWPT; if it is nested, its parent has them
+ * @window: where the device wants them; reserved for it in the IOAS
  *
- * A domain has one window for all its devices: the MSI layer maps doorbells into
- * it, behind our back, so it is a reserved range of each of these devices.
+ * A domain has one window for all its devices. The MSI layer maps doorbells there,
+ * behind our back, and does not take them away before the domain is freed: so the
+ * HWPT reserves the window in its own name, or a mapping made there when the
+ * device has left would meet them.
  *
  * Context: Process context, may sleep.
  * Return: 0; -EINVAL if the domain has another window; -ENOMEM.
  */
-int iommufd_hwpt_set_msi(struct iommufd_hwpt *hwpt, phys_addr_t msi_start)
+int iommufd_hwpt_set_msi(struct iommufd_hwpt *hwpt,
+			 const struct iopt_msi_window *window)
 {
+	struct iommufd_hwpt *paging = iommufd_hwpt_paging(hwpt);
+	struct iopt_msi_window *own_window = &paging->msi_window;
 	int rc;
 
-	guard(mutex)(&hwpt->ioas->mutex);
-	if (msi_start == PHYS_ADDR_MAX || msi_start == hwpt->msi_start)
+	if (!window->is_wanted)
 		return 0;
-	if (hwpt->msi_start != PHYS_ADDR_MAX)
+
+	guard(mutex)(&paging->ioas->mutex);
+	if (!own_window->is_wanted) {
+		rc = iommu_get_msi_cookie(paging->member.domain,
+					  window->first_iova);
+		if (rc)
+			return rc;
+		*own_window = *window;
+	}
+	if (own_window->first_iova != window->first_iova)
+		return -EINVAL;
+	if (!paging->nr_msi_users) {
+		rc = iopt_reserve(&paging->ioas->iopt, own_window->first_iova,
+				  own_window->last_iova, paging);
+		if (rc)
+			return rc;
+	}
+	paging->nr_msi_users++;
+	return 0;
+}
+
+/**
+ * iommufd_hwpt_unset_msi - undo iommufd_hwpt_set_msi()
+ * @hwpt: the HWPT
+ * @window: as given to it
+ *
+ * For a device that was not attached after all: none of its doorbells is there.
+ *
+ * Context: Process context, may sleep.
+ */
+void iommufd_hwpt_unset_msi(struct iommufd_hwpt *hwpt,
+			    const struct iopt_msi_window *window)
+{
+	struct iommufd_hwpt *paging = iommufd_hwpt_paging(hwpt);
+
+	if (!window->is_wanted)
+		return;
+
+	guard(mutex)(&paging->ioas->mutex);
+	if (!--paging->nr_msi_users)
+		iopt_unreserve(&paging->ioas->iopt, paging);
+}
+
+/* -- IOMMU_HWPT_ALLOC -- */
+
+/* Return: what user space says of a paging HWPT, begun, or an ERR_PTR. */
+static struct iommufd_hwpt *
+iommufd_hwpt_begin_paging(struct iommufd_ioas *ioas,
+			  const struct iommufd_hwpt_request *request)
+{
+	bool wants_dirty = request->flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
+
+	/* A driver cannot report the faults of a table that we keep. */
+	if (request->flags & IOMMU_HWPT_FAULT_ID_VALID)
+		return ERR_PTR(-EOPNOTSUPP);
+	if (wants_dirty && (!iommufd_drivers_record_dirty() ||
+			    !device_iommu_capable(request->dev,
+						  IOMMU_CAP_DIRTY_TRACKING)))
+		return ERR_PTR(-EOPNOTSUPP);
+	return iommufd_hwpt_begin(ioas, request);
+}
+
+static int iommufd_check_parent(const struct iommufd_hwpt *parent,
+				const struct iommufd_hwpt_request *request)
+{
+	const struct iommu_ops *ops = dev_iommu_ops(request->dev);
+
+	if (request->flags || !request->user_data || !ops->domain_alloc_user)
+		return -EOPNOTSUPP;
+	if (parent->automatic || !parent->is_nest_parent ||
+	    parent->member.domain->owner != ops)
+		return -EINVAL;
+	return iommufd_hwpt_check_device(parent, request->dev);
+}
+
+static int iommufd_hwpt_init_nested(struct iommufd_hwpt *hwpt,
+				    const struct iommufd_hwpt_request *request)
+{
+	struct iommufd_hwpt *parent = hwpt->parent;
+	struct iommu_domain *domain;
+	int rc;
+
+	rc = iommufd_object_use(&parent->obj);
+	if (rc)
+		return rc;
+	domain = iommufd_alloc_user_domain(request, parent->member.domain);
+	if (IS_ERR(domain)) {
+		iommufd_object_unuse(&parent->obj);
+		return PTR_ERR(domain);
+	}
+	hwpt->member.domain = domain;
+	hwpt->ioas = parent->ioas;
+	hwpt->coherent = parent->coherent;
+	return 0;
+}
+
+/* Return: a nested HWPT, begun and complete, or an ERR_PTR. */
+static struct iommufd_hwpt *
+iommufd_hwpt_begin_nested(struct iommufd_hwpt *parent,
+			  const struct iommufd_hwpt_request *request)
+{
+	struct iommufd_hwpt *hwpt;
+	int rc;
+
+	rc = iommufd_check_parent(parent, request);
+	if (rc)
+		return ERR_PTR(rc);
+	hwpt = iommufd_object_begin(parent->obj.ictx, struct iommufd_hwpt,
+				    &iommufd_hwpt_nested_ops);
+	if (IS_ERR(hwpt))
+		return hwpt;
+
+	hwpt->parent = parent;
+	rc = iommufd_hwpt_init_nested(hwpt, request);
+	if (rc) {
+		iommufd_object_discard(&hwpt->obj);
+		return ERR_PTR(rc);
+	}
+	return hwpt;
+}
+
+/* Return: a HWPT of the kind that goes with @cmd->pt_id, begun, or an ERR_PTR. */
+static struct iommufd_hwpt *
+iommufd_ucmd_begin_hwpt(struct iommufd_ucmd *ucmd,
+			struct iommufd_hwpt_request *request)
+{
+	const struct iommu_hwpt_alloc *cmd = ucmd->cmd;
+	struct iommufd_object *target;
+
+	target = iommufd_ucmd_get(ucmd, cmd->pt_id, IOMMUFD_ANY_KIND);
+	if (IS_ERR(target))
+		return ERR_PTR(-EINVAL);
+
+	switch (target->ops->kind) {
+	case IOMMUFD_IOAS:
+		return iommufd_hwpt_begin_paging(to_ioas(target), request);
+	case IOMMUFD_HWPT:
+		request->flags &= ~IOMMU_HWPT_FAULT_ID_VALID;
+		return iommufd_hwpt_begin_nested(to_hwpt(target), request);
+	default:
+		return ERR_PTR(-EINVAL);
+	}
+}
+
+/*
+ * The device is held only while its driver makes the domain: what comes after, the
+ * filling, takes as long as user space likes, and who unbinds the device waits for
+ * it.
+ */
+static struct iommufd_hwpt *iommufd_ucmd_make_hwpt(struct iommufd_ucmd *ucmd)
+{
+	const struct iommu_hwpt_alloc *cmd = ucmd->cmd;
+	struct iommu_user_data user_data = {
+		.type = cmd->data_type,
+		.uptr = u64_to_user_ptr(cmd->data_uptr),
+		.len = cmd->data_len,
+	};
+	struct iommufd_hwpt_request request = {
+		.flags = cmd->flags,
+		.user_data = cmd->data_len ? &user_data : NULL,
+	};
+	struct iommufd_object *device;
+	struct iommufd_hwpt *hwpt;
+
+	device = iommufd_object_get(ucmd->ictx, cmd->dev_id, IOMMUFD_DEVICE);
+	if (IS_ERR(device))
+		return ERR_CAST(device);
+	request.dev = iommufd_object_device(device);
+	hwpt = iommufd_ucmd_begin_hwpt(ucmd, &request);
+	iommufd_object_put(device);
+	return hwpt;
+}
+
+static int iommufd_hwpt_complete(struct iommufd_ucmd *ucmd,
+				 struct iommufd_hwpt *hwpt)
+{
+	const struct iommu_hwpt_alloc *cmd = ucmd->cmd;
+	struct iommufd_object *fault;
+
+	if (!hwpt->parent)
+		return iommufd_hwpt_mirror(hwpt);
+	if (!(cmd->flags & IOMMU_HWPT_FAULT_ID_VALID))
+		return 0;
+	fault = iommufd_ucmd_get(ucmd, cmd->fault_id, IOMMUFD_FAULT);
+	return PTR_ERR_OR_ZERO(fault);
+}
+
+/**
+ * iommufd_ucmd_hwpt_alloc - handler of IOMMU_HWPT_ALLOC
+ * @ucmd: the ioctl
+ *
+ * Context: Process context, may sleep as long as user space likes: a paging HWPT
+ * pins what is in the IOAS.
+ * Return: 0; -EOPNOTSUPP if the driver does not have such a domain, or the device
+ * does not track dirty pages; -EINVAL driver data without a type or a type without
+ * data, what is named cannot have a HWPT, or the domain cannot be made coherent;
+ * -ENOENT no such device or fault queue, or what is named is being destroyed;
+ * -EADDRINUSE, -EFAULT, -EINTR as
+ * iopt_domain_add(); -ENOMEM, -ENOSPC, or what the driver says.
+ */
+int iommufd_ucmd_hwpt_alloc(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_hwpt_alloc *cmd = ucmd->cmd;
+	struct iommufd_hwpt *hwpt;
+	int rc;
+
+	if (cmd->fault_id && !(cmd->flags & IOMMU_HWPT_FAULT_ID_VALID))
+		return -EOPNOTSUPP;
+	if ((cmd->data_type == IOMMU_HWPT_DATA_NONE) != !cmd->data_len)
 		return -EINVAL;
 
-	rc = iommu_get_msi_cookie(hwpt->member.domain, msi_start);
-	if (!rc)
-		hwpt->msi_start = msi_start;
-	return rc;
+	hwpt = iommufd_ucmd_make_hwpt(ucmd);
+	if (IS_ERR(hwpt))
+		return PTR_ERR(hwpt);
+	rc = iommufd_hwpt_complete(ucmd, hwpt);
+	if (rc) {
+		iommufd_object_abort(&hwpt->obj);
+		return rc;
+	}
+	ucmd->new_object = &hwpt->obj;
+	cmd->out_hwpt_id = hwpt->obj.id;
+	return 0;
 }

@@ -151,6 +151,18 @@ struct iopt_copy {
 };
 
 /**
+ * struct iopt_msi_window - where software maps the MSI doorbells of a device
+ * @is_wanted: the device has such a window; otherwise the rest means nothing
+ * @first_iova: first byte
+ * @last_iova: last byte, inclusive
+ */
+struct iopt_msi_window {
+	bool is_wanted;
+	unsigned long first_iova;
+	unsigned long last_iova;
+};
+
+/**
  * struct iopt_range - a range of IOVA
  * @first_iova: first byte
  * @last_iova: last byte, inclusive
@@ -223,7 +235,7 @@ int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,
 		 unsigned long last_iova, const void *owner);
 void iopt_unreserve(struct io_pagetable *iopt, const void *owner);
 int iopt_reserve_device(struct io_pagetable *iopt, struct device *dev,
-			phys_addr_t *sw_msi_start);
+			struct iopt_msi_window *out_window);
 int iopt_allow_add(struct iopt_allow_list *list, unsigned long first_iova,
 		   unsigned long last_iova);
 int iopt_allow_apply(struct io_pagetable *iopt, struct iopt_allow_list *list);

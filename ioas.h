@@ -21,8 +21,7 @@
  * @attach_turn: devices are attached to an IOAS one after the other, so that the
  *	second one finds the HWPT that the first one made. Taken inside
  *	iommufd_group.turn
- * @mutex: guards @auto_hwpts and iommufd_hwpt.msi_start; held for a few
- *	instructions
+ * @mutex: guards @auto_hwpts, and in HWPTs what concerns MSIs
  * @auto_hwpts: the automatic HWPTs with a domain that mirrors @iopt. Only whose
  *	turn it is adds to it
  */
@@ -30,7 +29,7 @@ struct iommufd_ioas {
 	struct iommufd_object obj;
 	struct io_pagetable iopt;
 	struct iommufd_turn attach_turn;
-	struct mutex mutex; /* auto_hwpts, msi_start */
+	struct mutex mutex; /* auto_hwpts, windows for MSIs */
 	struct list_head auto_hwpts;
 };
 

@@ -58,7 +58,9 @@ bool iommufd_ctx_destroy_objects(struct iommufd_ctx *ictx);
  * @IOMMUFD_ANY_KIND: no kind: "do not care" when looking up
  * @IOMMUFD_DEVICE: device.c
  * @IOMMUFD_IOAS: ioas.c
- * @IOMMUFD_HWPT: hwpt.c
+ * @IOMMUFD_HWPT: hwpt.c, a paging one
+ * @IOMMUFD_HWPT_NESTED: hwpt.c
+ * @IOMMUFD_FAULT: a fault queue
  * @IOMMUFD_ACCESS: access.c
  * @IOMMUFD_STDEV: selftest.c
  * @IOMMUFD_NR_KINDS: so many
@@ -68,6 +70,8 @@ enum iommufd_kind {
 	IOMMUFD_DEVICE,
 	IOMMUFD_IOAS,
 	IOMMUFD_HWPT,
+	IOMMUFD_HWPT_NESTED,
+	IOMMUFD_FAULT,
 	IOMMUFD_ACCESS,
 	IOMMUFD_STDEV,
 	IOMMUFD_NR_KINDS,
@@ -150,7 +154,7 @@ int iommufd_object_destroy_id(struct iommufd_ctx *ictx, u32 id);
 	(type *)__iommufd_object_begin(ictx, sizeof(type), ops);	\
 })
 
-/* COPY looks up two IOAS, nothing looks up more objects. */
+/* COPY looks up two IOAS, HWPT_ALLOC a HWPT and a fault queue. */
 #define IOMMUFD_MAX_HELD 2
 
 /**

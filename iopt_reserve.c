@@ -242,7 +242,7 @@ void iopt_reserve_destroy(struct io_pagetable *iopt)
 struct iopt_msi_regions {
 	unsigned int nr_hw;
 	unsigned int nr_sw;
-	phys_addr_t sw_start;
+	struct iopt_msi_window window;
 };
 
 static int iopt_reservation_add_region(struct iopt_reservation *reservation,
@@ -251,18 +251,22 @@ static int iopt_reservation_add_region(struct iopt_reservation *reservation,
 {
 	phys_addr_t last = region->start + region->length - 1;
 
-	if (region->type == IOMMU_RESV_MSI) {
+	if (region->type == IOMMU_RESV_MSI)
 		msi->nr_hw++;
-	} else if (region->type == IOMMU_RESV_SW_MSI) {
+	else if (region->type == IOMMU_RESV_SW_MSI)
 		msi->nr_sw++;
-		msi->sw_start = region->start;
-	}
 
 	/* No IOVA that can be named is in it. */
 	if (!region->length || region->start > ULONG_MAX)
 		return 0;
 	if (last < region->start || last > ULONG_MAX)
 		last = ULONG_MAX;
+	if (region->type == IOMMU_RESV_SW_MSI)
+		msi->window = (struct iopt_msi_window){
+			.is_wanted = true,
+			.first_iova = region->start,
+			.last_iova = last,
+		};
 	return iopt_reservation_add(reservation, region->start, last);
 }
 
@@ -288,9 +292,9 @@ static int iopt_check_msi_regions(struct device *dev,
 
 static int iopt_reservation_add_device(struct iopt_reservation *reservation,
 				       struct device *dev,
-				       phys_addr_t *sw_msi_start)
+				       struct iopt_msi_window *window)
 {
-	struct iopt_msi_regions msi = { .sw_start = PHYS_ADDR_MAX };
+	struct iopt_msi_regions msi = {};
 	struct iommu_resv_region *region;
 	LIST_HEAD(regions);
 	int rc = 0;
@@ -306,7 +310,7 @@ static int iopt_reservation_add_device(struct iopt_reservation *reservation,
 	}
 	iommu_put_resv_regions(dev, &regions);
 
-	*sw_msi_start = msi.sw_start;
+	*window = msi.window;
 	return rc ?: iopt_check_msi_regions(dev, &msi);
 }
 
@@ -315,8 +319,8 @@ static int iopt_reservation_add_device(struct iopt_reservation *reservation,
  *	device
  * @iopt: the IOVA map
  * @dev: the device; also the owner of the ranges
- * @sw_msi_start: written on success: IOVA of the window for MSI doorbells that
- *	software has to map, or PHYS_ADDR_MAX
+ * @out_window: written on success: where software has to map its MSI doorbells,
+ *	if it has to
  *
  * Context: Process context, may sleep.
  * Return: 0, or an error with nothing reserved: -EADDRINUSE if there is an area
@@ -324,24 +328,24 @@ static int iopt_reservation_add_device(struct iopt_reservation *reservation,
  * for MSIs; -ENOMEM, also if the driver had none.
  */
 int iopt_reserve_device(struct io_pagetable *iopt, struct device *dev,
-			phys_addr_t *sw_msi_start)
+			struct iopt_msi_window *out_window)
 {
 	struct iopt_reservation reservation = {
 		.ranges = LIST_HEAD_INIT(reservation.ranges),
 		.owner = dev,
 	};
-	phys_addr_t msi_start;
+	struct iopt_msi_window window;
 	int rc;
 
 	if (iommufd_should_fail())
 		return -EINVAL;
 
-	rc = iopt_reservation_add_device(&reservation, dev, &msi_start);
+	rc = iopt_reservation_add_device(&reservation, dev, &window);
 	if (!rc)
 		rc = iopt_reservation_insert(iopt, &reservation);
 	iopt_reservation_free(&reservation);
 	if (!rc)
-		*sw_msi_start = msi_start;
+		*out_window = window;
 	return rc;
 }
 

@@ -26,6 +26,7 @@
 #include <uapi/linux/iommufd.h>
 
 #include "entry.h"
+#include "hwpt.h"
 #include "ioas.h"
 #include "iommufd_private.h"
 #include "iommufd_test.h"
@@ -138,6 +139,15 @@ iommufd_ioctls[IOMMUFD_LAST_CMD - IOMMUFD_CMD_BASE + 1] = {
 				     __u16) },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_vfio_ioas),
+	IOCTL(HWPT_ALLOC, struct iommu_hwpt_alloc, __reserved,
+	      FLAGS(struct iommu_hwpt_alloc, IOMMU_HWPT_ALLOC_NEST_PARENT |
+					     IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
+					     IOMMU_HWPT_FAULT_ID_VALID),
+	      .reserved = { RESERVED(struct iommu_hwpt_alloc, __reserved, u32),
+			    RESERVED(struct iommu_hwpt_alloc, __reserved2,
+				     u32) },
+	      .has_reply = true,
+	      .handle = iommufd_ucmd_hwpt_alloc),
 #ifdef CONFIG_IOMMUFD_TEST
 	IOCTL(TEST_CMD, struct iommu_test_cmd, last,
 	      .reserved = { RESERVED(struct iommu_test_cmd, __reserved, u32) },

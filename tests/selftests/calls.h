@@ -173,6 +173,28 @@ static inline int option_get(int fd, __u32 option, __u32 object, __u64 *value)
 	return rc;
 }
 
+/* With data for the driver; @fault_id needs its flag. */
+static inline int hwpt_alloc_data(int fd, struct iommu_hwpt_alloc *arg, __u32 *hwpt)
+{
+	int rc;
+
+	arg->size = sizeof(*arg);
+	rc = command(fd, IOMMU_HWPT_ALLOC, arg);
+	*hwpt = arg->out_hwpt_id;
+	return rc;
+}
+
+static inline int hwpt_alloc(int fd, __u32 flags, __u32 dev, __u32 pt, __u32 *hwpt)
+{
+	struct iommu_hwpt_alloc arg = {
+		.flags = flags,
+		.dev_id = dev,
+		.pt_id = pt,
+	};
+
+	return hwpt_alloc_data(fd, &arg, hwpt);
+}
+
 static inline int vfio_ioas(int fd, __u16 op, __u32 *id)
 {
 	struct iommu_vfio_ioas arg = { .size = sizeof(arg), .op = op, .ioas_id = *id };
