@@ -65,6 +65,7 @@ iommufd_alloc_user_domain(const struct iommufd_hwpt_request *request,
 {
 	const struct iommu_ops *ops = dev_iommu_ops(request->dev);
 	struct iommu_domain *domain;
+	bool is_nested;
 
 	domain = ops->domain_alloc_user(request->dev, request->flags, parent,
 					request->user_data);
@@ -73,7 +74,8 @@ iommufd_alloc_user_domain(const struct iommufd_hwpt_request *request,
 
 	/* The core attaches only what it sees to be of the device's driver. */
 	domain->owner = ops;
-	if (WARN_ON_ONCE(!parent == (domain->type == IOMMU_DOMAIN_NESTED))) {
+	is_nested = domain->type == IOMMU_DOMAIN_NESTED;
+	if (WARN_ON_ONCE(is_nested != !!parent)) {
 		iommu_domain_free(domain);
 		return ERR_PTR(-EINVAL);
 	}

@@ -9,7 +9,6 @@
 #include <linux/build_bug.h>
 #include <linux/err.h>
 #include <linux/iommufd.h>
-#include <linux/kconfig.h>
 #include <linux/refcount.h>
 #include <linux/stddef.h>
 #include <linux/types.h>
@@ -26,7 +25,11 @@ struct iommufd_object;
  */
 static inline bool iommufd_drivers_record_dirty(void)
 {
-	return IS_ENABLED(IOMMUFD_DRIVERS_RECORD_DIRTY);
+#ifdef IOMMUFD_DRIVERS_RECORD_DIRTY
+	return true;
+#else
+	return false;
+#endif
 }
 
 /**
