@@ -389,4 +389,30 @@ TEST_F(places, replace)
 	sweep(_metadata, &self->world, &path);
 }
 
+static int prepare_hwpt(struct world *world)
+{
+	return make_device(world, 0) ?:
+	       map_halves(world);
+}
+
+static int run_hwpt(struct world *world)
+{
+	__u32 hwpt;
+
+	return hwpt_alloc(world->fd, IOMMU_HWPT_ALLOC_NEST_PARENT,
+			  world->mock[0].idev, world->ioas[0], &hwpt) ?:
+	       mock_replace(world->fd, &world->mock[0], hwpt) ?:
+	       mock_device(world->fd, hwpt, &world->mock[1]) ?:
+	       mock_replace(world->fd, &world->mock[0], world->ioas[0]) ?:
+	       MUST(world, destroy(world->fd, world->mock[1].stdev)) ?:
+	       MUST(world, destroy(world->fd, hwpt));
+}
+
+TEST_F(places, hwpt)
+{
+	struct path path = { .prepare = prepare_hwpt, .run = run_hwpt };
+
+	sweep(_metadata, &self->world, &path);
+}
+
 TEST_HARNESS_MAIN

@@ -103,6 +103,22 @@ static inline bool is_empty(int fd, __u32 hwpt, __u64 va, __u64 length, __u64 io
 	return true;
 }
 
+/* Does an IOAS offer a range as a whole? */
+static inline bool is_usable(int fd, __u32 ioas, __u64 first, __u64 last)
+{
+	struct iommu_iova_range ranges[16];
+	__u64 alignment;
+	__u32 num = 16, i;
+
+	if (iova_ranges(fd, ioas, ranges, &num, &alignment))
+		return false;
+	for (i = 0; i < num; i++) {
+		if (ranges[i].start <= first && last <= ranges[i].last)
+			return true;
+	}
+	return false;
+}
+
 /* Is each page pinned so many times? */
 static inline int check_refs(int fd, __u64 va, __u64 length, __u32 refs)
 {

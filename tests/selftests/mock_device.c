@@ -438,21 +438,6 @@ TEST_F(device, replaced_and_back)
 	EXPECT_EQ(0, destroy(self->fd, other));
 }
 
-static bool is_usable(struct __test_metadata *_metadata, int fd, __u32 ioas,
-		      __u64 first, __u64 last)
-{
-	struct iommu_iova_range ranges[16];
-	__u64 alignment;
-	__u32 num = ARRAY_SIZE(ranges), i;
-
-	ASSERT_EQ(0, iova_ranges(fd, ioas, ranges, &num, &alignment));
-	for (i = 0; i < num; i++) {
-		if (ranges[i].start <= first && last <= ranges[i].last)
-			return true;
-	}
-	return false;
-}
-
 /*
  * A replace that fails half way: the device and its reservations are as before.
  * Scenario 27.
@@ -482,12 +467,11 @@ TEST_F(device, replace_that_fails)
 
 	EXPECT_EQ(hwpt, mock.hwpt);
 	EXPECT_EQ(0, check_map(self->fd, hwpt, self->va, self->bytes, APERTURE));
-	EXPECT_FALSE(is_usable(_metadata, self->fd, self->ioas, reserved,
-			       reserved));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, other, 0, UINT64_MAX));
+	EXPECT_FALSE(is_usable(self->fd, self->ioas, reserved, reserved));
+	EXPECT_TRUE(is_usable(self->fd, other, 0, UINT64_MAX));
 	EXPECT_EQ(0, destroy(self->fd, other));
 	EXPECT_EQ(0, destroy(self->fd, mock.stdev));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, 0, UINT64_MAX));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, 0, UINT64_MAX));
 }
 
 /* -- what an attach does to an IOAS */
@@ -573,7 +557,7 @@ TEST_F(device, page_size_beyond_the_processors)
 	ASSERT_EQ(0, set_driver("coarse"));
 	EXPECT_EQ(-EINVAL, mock_device(self->fd, self->ioas, &mock));
 	EXPECT_EQ(1, alignment_of(_metadata, self->fd, self->ioas));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, 0, UINT64_MAX));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, 0, UINT64_MAX));
 }
 
 /*
@@ -682,13 +666,13 @@ TEST_F(device, reserved_region)
 	ASSERT_EQ(0, set_reserved(first, last, false));
 	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, self->page, last & -self->page));
 	EXPECT_EQ(-EADDRINUSE, mock_device(self->fd, self->ioas, &mock));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, 0, UINT64_MAX));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, 0, UINT64_MAX));
 	ASSERT_EQ(0, unmap_all(self->fd, self->ioas, NULL));
 
 	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
-	EXPECT_FALSE(is_usable(_metadata, self->fd, self->ioas, last, last));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, APERTURE, first - 1));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, last + 1, last + 1));
+	EXPECT_FALSE(is_usable(self->fd, self->ioas, last, last));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, APERTURE, first - 1));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, last + 1, last + 1));
 	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->va, self->page, first));
 	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->va, self->page, last + 1));
 	EXPECT_EQ(0, destroy(self->fd, mock.stdev));
@@ -748,9 +732,9 @@ TEST_F(device, two_windows)
 
 	/* both go with the last device that has them */
 	EXPECT_EQ(0, destroy(self->fd, a.stdev));
-	EXPECT_FALSE(is_usable(_metadata, self->fd, self->ioas, first, first));
+	EXPECT_FALSE(is_usable(self->fd, self->ioas, first, first));
 	EXPECT_EQ(0, destroy(self->fd, b.stdev));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, first - self->page,
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, first - self->page,
 			      UINT64_MAX));
 	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->va, 2 * self->page,
 			    first - self->page));
@@ -771,15 +755,15 @@ TEST_F(device, msi_window)
 	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &a));
 	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &b));
 	EXPECT_EQ(a.hwpt, b.hwpt);
-	EXPECT_FALSE(is_usable(_metadata, self->fd, self->ioas, first, first));
+	EXPECT_FALSE(is_usable(self->fd, self->ioas, first, first));
 	/* a window elsewhere does not go with the domain they have */
 	ASSERT_EQ(0, set_reserved(2 * APERTURE, 2 * APERTURE + 0xffff, true));
 	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &c));
 	EXPECT_NE(a.hwpt, c.hwpt);
 	EXPECT_EQ(0, destroy(self->fd, a.stdev));
-	EXPECT_FALSE(is_usable(_metadata, self->fd, self->ioas, first, first));
+	EXPECT_FALSE(is_usable(self->fd, self->ioas, first, first));
 	EXPECT_EQ(0, destroy(self->fd, b.stdev));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, first, last));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, first, last));
 	EXPECT_EQ(0, destroy(self->fd, c.stdev));
 }
 
@@ -813,11 +797,11 @@ TEST_F(device, one_group)
 	old = a.hwpt;
 	ASSERT_EQ(0, mock_replace(self->fd, &a, other));
 	EXPECT_EQ(-ENOENT, destroy(self->fd, old));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, 0, UINT64_MAX));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, 0, UINT64_MAX));
 	ASSERT_EQ(0, mock_replace(self->fd, &b, other));
 	EXPECT_EQ(a.hwpt, b.hwpt);
 	ASSERT_EQ(0, destroy(self->fd, a.stdev));
-	EXPECT_FALSE(is_usable(_metadata, self->fd, other, first, first));
+	EXPECT_FALSE(is_usable(self->fd, other, first, first));
 	EXPECT_EQ(0, check_map(self->fd, b.hwpt, self->va, self->page, APERTURE));
 	/* a replace that fails moves nobody */
 	ASSERT_EQ(0, unmap_all(self->fd, self->ioas, NULL));
@@ -828,7 +812,7 @@ TEST_F(device, one_group)
 	ASSERT_EQ(0, destroy(self->fd, b.stdev));
 	EXPECT_EQ(0, check_map(self->fd, a.hwpt, self->va, self->page, APERTURE));
 	ASSERT_EQ(0, destroy(self->fd, a.stdev));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, other, 0, UINT64_MAX));
+	EXPECT_TRUE(is_usable(self->fd, other, 0, UINT64_MAX));
 	EXPECT_EQ(-ENOENT, destroy(self->fd, a.hwpt));
 }
 
@@ -855,8 +839,8 @@ TEST_F(device, replace_of_the_detached)
 	EXPECT_EQ(-EINVAL, mock_replace(self->fd, &detached, self->ioas));
 	EXPECT_EQ(-EINVAL, mock_replace(self->fd, &detached, hwpt));
 	EXPECT_EQ(0, check_map(self->fd, hwpt, self->va, self->page, APERTURE));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, other, 0, UINT64_MAX));
-	EXPECT_FALSE(is_usable(_metadata, self->fd, self->ioas, first, first));
+	EXPECT_TRUE(is_usable(self->fd, other, 0, UINT64_MAX));
+	EXPECT_FALSE(is_usable(self->fd, self->ioas, first, first));
 	EXPECT_EQ(0, mock_replace(self->fd, &attached, self->ioas));
 	EXPECT_EQ(hwpt, attached.hwpt);
 
@@ -864,7 +848,7 @@ TEST_F(device, replace_of_the_detached)
 	EXPECT_EQ(0, destroy(self->fd, attached.stdev));
 	EXPECT_EQ(-ENOENT, destroy(self->fd, hwpt));
 	EXPECT_EQ(-EINVAL, mock_replace(self->fd, &detached, self->ioas));
-	EXPECT_TRUE(is_usable(_metadata, self->fd, self->ioas, 0, UINT64_MAX));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, 0, UINT64_MAX));
 	EXPECT_EQ(0, check_refs(self->fd, self->va, self->page, 0));
 	EXPECT_EQ(0, destroy(self->fd, detached.stdev));
 	EXPECT_EQ(0, destroy(self->fd, other));
