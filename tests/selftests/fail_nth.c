@@ -102,6 +102,56 @@ static int world_end(struct world *world)
 	return rc;
 }
 
+/* -- what the user is told */
+
+FIXTURE(memory)
+{
+	int fd;
+	__u32 ioas;
+};
+
+FIXTURE_SETUP(memory)
+{
+	quiet_injection();
+	self->fd = open_iommu();
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, ioas_alloc(self->fd, &self->ioas));
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	fail_nth(0);
+	ASSERT_EQ(0, close(self->fd));
+}
+
+/* What these calls do first is ask for memory, once the IOAS is looked up. */
+TEST_F(memory, none_for_small_answers)
+{
+	struct iommu_iova_range range = { 0x1000, 0x1fff };
+	__u64 alignment = 0;
+	__u32 num = 1, id;
+	int rc;
+
+	ASSERT_EQ(0, fail_nth(1));
+	rc = ioas_alloc(self->fd, &id);
+	EXPECT_TRUE(did_fail());
+	EXPECT_EQ(-ENOMEM, rc);
+
+	ASSERT_EQ(0, fail_nth(2));
+	rc = iova_ranges(self->fd, self->ioas, &range, &num, &alignment);
+	EXPECT_TRUE(did_fail());
+	EXPECT_EQ(-ENOMEM, rc);
+	EXPECT_EQ(1, num);
+	EXPECT_EQ(0, alignment);
+
+	ASSERT_EQ(0, fail_nth(2));
+	rc = allow_iovas(self->fd, self->ioas, &range, 1);
+	EXPECT_TRUE(did_fail());
+	EXPECT_EQ(-ENOMEM, rc);
+}
+
+/* -- the paths */
+
 FIXTURE(places)
 {
 	struct world world;

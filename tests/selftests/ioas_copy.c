@@ -262,6 +262,32 @@ TEST_F(copy, automatic_place)
 	}
 }
 
+/* An automatic place lies in an allowed range, a fixed one need not. */
+TEST_F(copy, no_place_left)
+{
+	struct iommu_iova_range range = { 64 * self->page, 67 * self->page - 1 };
+	struct iommu_ioas_copy arg = {
+		.size = sizeof(arg),
+		.flags = RW,
+		.dst_ioas_id = self->dst,
+		.src_ioas_id = self->src,
+		.length = 4 * self->page,
+		.src_iova = 8 * self->page,
+	};
+	__u64 bytes;
+
+	ASSERT_EQ(0, allow_iovas(self->fd, self->dst, &range, 1));
+	EXPECT_EQ(-ENOSPC, command(self->fd, IOMMU_IOAS_COPY, &arg));
+	EXPECT_EQ(0, arg.dst_iova);
+	EXPECT_EQ(0, copy_to(self->fd, self, 8 * self->page, 4 * self->page, 0));
+	arg.length = 2 * self->page;
+	ASSERT_EQ(0, command(self->fd, IOMMU_IOAS_COPY, &arg));
+	EXPECT_EQ(64 * self->page, arg.dst_iova);
+	EXPECT_EQ(-ENOSPC, command(self->fd, IOMMU_IOAS_COPY, &arg));
+	ASSERT_EQ(0, unmap_all(self->fd, self->dst, &bytes));
+	EXPECT_EQ(6 * self->page, bytes);
+}
+
 TEST_F(copy, permissions)
 {
 	struct iommu_ioas_map map = {

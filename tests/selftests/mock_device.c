@@ -655,6 +655,26 @@ TEST_F(device, allowed_range_outside_of_the_aperture)
 	EXPECT_EQ(-EADDRINUSE, add_reserved(self->fd, self->ioas, APERTURE, 1));
 }
 
+/* What is reserved cannot be insisted on, and the old list stays. */
+TEST_F(device, allowed_range_that_is_reserved)
+{
+	const __u64 page = self->page;
+	struct iommu_iova_range good = { 64 * page, 66 * page - 1 };
+	struct iommu_iova_range bad[2] = { good, { 8 * page, 16 * page - 1 } };
+	__u64 iova;
+
+	ASSERT_EQ(0, allow_iovas(self->fd, self->ioas, &good, 1));
+	ASSERT_EQ(0, add_reserved(self->fd, self->ioas, 16 * page - 1, 1));
+	EXPECT_EQ(-EADDRINUSE, allow_iovas(self->fd, self->ioas, bad, 2));
+	ASSERT_EQ(0, map_any(self->fd, self->ioas, self->va, page, &iova));
+	EXPECT_EQ(64 * page, iova);
+	/* the last byte was the one */
+	bad[1].last--;
+	EXPECT_EQ(0, allow_iovas(self->fd, self->ioas, bad, 2));
+	ASSERT_EQ(0, map_any(self->fd, self->ioas, self->va, page, &iova));
+	EXPECT_EQ(8 * page, iova);
+}
+
 /* -- reserved regions of the device */
 
 /* Scenario 28. */
