@@ -389,6 +389,12 @@ enum iommu_hwpt_data_type {
  * @__reserved2: zero
  *
  * The device is not attached by this, and need not ever be.
+ *
+ * ENOENT for a device or fault queue that there is not; EINVAL when @pt_id names
+ * something of which no such HWPT can be made, or when the driver data are not what
+ * @data_type says; EOPNOTSUPP for what the device or its driver is not capable of.
+ * A HWPT on an IOAS begins with what is mapped there: EFAULT or ENOMEM if that
+ * memory cannot be pinned, EADDRINUSE if it lies where the device must not have it.
  */
 struct iommu_hwpt_alloc {
 	__u32 size;
@@ -475,6 +481,7 @@ enum iommu_hw_info_flags {
  * @out_capabilities: of enum iommufd_hw_capabilities
  *
  * Data longer than the room is cut, room longer than the data is zeroed.
+ * ENOENT for a device that there is not, EFAULT for room that cannot be written.
  */
 struct iommu_hw_info {
 	__u32 size;
@@ -507,6 +514,7 @@ enum iommufd_hwpt_set_dirty_tracking_flags {
  * @__reserved: zero
  *
  * Switching on starts from a clean table: older dirty bits are thrown away.
+ * ENOENT for a HWPT that there is not, EOPNOTSUPP for one made without tracking.
  */
 struct iommu_hwpt_set_dirty_tracking {
 	__u32 size;
@@ -537,6 +545,11 @@ enum iommufd_hwpt_get_dirty_bitmap_flags {
  * Bit n stands for the granule n * @page_size bytes past @iova; it is bit n % 64
  * of the u64 number n / 64 in @data. Bits are set but none is cleared. Addresses
  * at which nothing is mapped read as clean.
+ *
+ * ENOENT for a HWPT that there is not; EINVAL when the range is empty, something in
+ * it is not aligned, or tracking is off; EOVERFLOW when the range wraps; EOPNOTSUPP
+ * for a HWPT made without tracking; EFAULT for a bitmap that cannot be written, in
+ * which all bits that have been cleared so far stand nevertheless.
  */
 struct iommu_hwpt_get_dirty_bitmap {
 	__u32 size;
@@ -591,6 +604,10 @@ struct iommu_hwpt_vtd_s1_invalidate {
  *
  * @entry_num is written back in every case, so after an error it names the
  * request that failed. No requests at all is a way to ask for a type.
+ *
+ * ENOENT unless the HWPT is a nested one; EINVAL for a type that the driver does not
+ * have, lengths and numbers without sense, and requests for what there is not;
+ * EOPNOTSUPP for flags in a request that mean nothing; EFAULT for a bad address.
  */
 struct iommu_hwpt_invalidate {
 	__u32 size;
@@ -637,6 +654,9 @@ enum iommu_hwpt_pgfault_perm {
  * @addr: address that has no translation
  * @length: zero; room for a hint on how much will be touched
  * @cookie: what the response has to carry; the same for a whole group
+ *
+ * A read fails with ESPIPE when it is not one of whole records from position 0, with
+ * EINVAL when it has no room for the first group, and with EFAULT for a bad address.
  */
 struct iommu_hwpt_pgfault {
 	__u32 flags;
@@ -664,6 +684,9 @@ enum iommufd_page_response_code {
  * struct iommu_hwpt_page_response - The answer, as written to a fault queue
  * @cookie: from the faults that are answered
  * @code: of enum iommufd_page_response_code
+ *
+ * A write fails with ESPIPE when it is not one of whole records, with EINVAL for a
+ * code that does not exist or a cookie that nobody waits for, and with EFAULT.
  */
 struct iommu_hwpt_page_response {
 	__u32 cookie;
