@@ -150,6 +150,21 @@ TEST_F(memory, none_for_small_answers)
 	EXPECT_EQ(-ENOMEM, rc);
 }
 
+/* Two look-ups are in front. */
+TEST_F(memory, none_for_a_hwpt)
+{
+	struct mock mock;
+	__u32 id;
+	int rc;
+
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
+	ASSERT_EQ(0, fail_nth(3));
+	rc = hwpt_alloc(self->fd, 0, mock.idev, self->ioas, &id);
+	EXPECT_TRUE(did_fail());
+	EXPECT_EQ(-ENOMEM, rc);
+	EXPECT_EQ(0, hwpt_alloc(self->fd, 0, mock.idev, self->ioas, &id));
+}
+
 /* -- the paths */
 
 FIXTURE(places)
