@@ -435,7 +435,7 @@ static int map_round(const FIXTURE_DATA(memory) *self, const struct round *round
 			    self->length, APERTURE);
 }
 
-/* Scenarios 12 and 16. */
+/* Scenarios 12 and 16. Errnos IOMMU_IOAS_MAP EFAULT and EOPNOTSUPP. */
 TEST_F(memory, mapped_with_a_domain)
 {
 	struct mock mock = {};
@@ -456,7 +456,10 @@ TEST_F(memory, mapped_with_a_domain)
 	}
 }
 
-/* Nobody looks at the memory before there is a domain. Scenarios 12 and 16. */
+/*
+ * Nobody looks at the memory before there is a domain. Scenarios 12 and 16. Errnos
+ * IOMMU_TEST_OP_MOCK_DOMAIN EFAULT and EOPNOTSUPP.
+ */
 TEST_F(memory, attached_later)
 {
 	struct mock mock = {};
