@@ -17,6 +17,7 @@ checks() {
 	text		2 s
 	layers		1 s
 	scenarios	1 s
+	errnos		1 s
 	kernel-doc	2 s
 	shellcheck	5 s
 	checkpatch	30 s

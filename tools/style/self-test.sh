@@ -50,6 +50,18 @@ says() {
 	done
 }
 
+# is_content CHECK: CHECK has nothing against the sample.
+is_content() {
+	local output
+
+	output=$("$IOMMUFD_ROOT/tools/style/$1.sh" "$sample" 2>/dev/null) || true
+	if [ "$output" = "ok style/$1" ]; then
+		echo "ok style/self-test/$1: is content"
+	else
+		echo "not ok style/self-test/$1: $output"
+	fi
+}
+
 test_text() {
 	new_sample
 	echo 'int x;' | file unlicensed.c none
@@ -154,6 +166,102 @@ test_scenarios() {
 	says scenarios 'scenario 9 is not listed' 'scenario 2: .* there are 1'
 }
 
+# Two ioctls, of which one is not said to have any errno but those of all.
+errno_sources() {
+	cat >"$sample/include/uapi/linux/iommufd.h" <<-'END'
+		enum {
+			IOMMUFD_CMD_SWIM	= 0x80,
+			IOMMUFD_CMD_FLY	= 0x81,
+		};
+		#define IOMMU_SWIM	_IO(IOMMUFD_TYPE, IOMMUFD_CMD_SWIM)
+		#define IOMMU_FLY	_IO(IOMMUFD_TYPE, IOMMUFD_CMD_FLY)
+		/**
+		 * struct iommu_swim - EPERM in winter
+		 */
+		/**
+		 * struct iommu_fly - IOMMU_FLY
+		 */
+	END
+	cat >"$sample/main.c" <<-'END'
+		IOCTL(SWIM, struct iommu_swim, water, .handle = swim),
+		IOCTL(FLY, struct iommu_fly, air, .handle = fly),
+		/**
+		 * fly - handler of IOMMU_FLY
+		 * Return: 0 or as land().
+		 */
+		int fly(void)
+		/* Return: 0; -EBUSY. */
+		int land(void)
+	END
+}
+
+# Expectations that prove something, and others that only look like it.
+errno_tests() {
+	cat >"$sample/tests/selftests/calls.h" <<-'END'
+		int command(int fd, unsigned long word, void *arg)
+		{
+			return ioctl(fd, word, arg) ? -errno : 0;
+		}
+		int fly(int fd)
+		{
+			int rc = command(fd, IOMMU_FLY, NULL);
+
+			return rc;
+		}
+		int either(int fd)
+		{
+			return fly(fd) ?: command(fd, IOMMU_SWIM, NULL);
+		}
+	END
+	cat >"$sample/tests/selftests/water.c" <<-'END'
+		static const struct row { unsigned long word; int want; } rows[] = {
+			{ IOMMU_SWIM, -E2BIG }, { IOMMU_FLY, -EINVAL },
+		};
+		TEST_F(water, rows)
+		{
+			for (i = 0; i < 2; i++)
+				EXPECT_EQ(rows[i].want, command(1, rows[i].word, NULL));
+			EXPECT_EQ(-EFAULT, command(1, rows[0].word, NULL));
+		}
+		TEST_F(water, fly)
+		{
+			int rc = fly(1);
+
+			EXPECT_EQ(-EBUSY, rc);
+			rc = either(1);
+			EXPECT_EQ(-E2BIG, rc);
+		}
+		/* Errno IOMMU_SWIM EFAULT. */
+		TEST_F(water, tagged)
+		{
+			EXPECT_EQ(-EFAULT, in_a_child());
+		}
+	END
+}
+
+test_errnos() {
+	new_sample
+	mkdir "$sample/Documentation" "$sample/tests/selftests"
+	errno_sources
+	errno_tests
+	says errnos 'errnos.rst: is stale' \
+		'tests/errnos: 4, the first is .* IOMMU_FLY E2BIG'
+	cat >"$sample/tests/errnos" <<-'END'
+		*		EFAULT	nobody writes there
+		IOMMU_FLY	E2BIG	it is small
+		IOMMU_SWIM	EINVAL	everything swims
+		IOMMU_SWIM	E2BIG	it is long
+	END
+	sed -i 's/-EFAULT, in_a/-EPERM, in_a/' "$sample/tests/selftests/water.c"
+	says errnos 'water.c.*water.tagged has no EFAULT' \
+		'tests/errnos: 2, .*errnos:4: IOMMU_SWIM E2BIG is not missing'
+	# The table is what is needed last.
+	sed -i '$d' "$sample/tests/errnos"
+	sed -i 's/SWIM EFAULT/SWIM EPERM/' "$sample/tests/selftests/water.c"
+	(cd "$sample" && "$IOMMUFD_ROOT/tools/errnos.py" --write)
+	is_content errnos
+}
+
 test_headers() {
 	new_sample
 	printf 'static inline u32 f(struct unknown *p)\n{\n\treturn p->x;\n}\n' |
@@ -189,5 +297,6 @@ test_checkpatch
 test_kernel_doc
 test_layers
 test_scenarios
+test_errnos
 test_headers
 test_compile
