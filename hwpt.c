@@ -511,12 +511,13 @@ static int iommufd_hwpt_complete(struct iommufd_ucmd *ucmd,
 int iommufd_ucmd_hwpt_alloc(struct iommufd_ucmd *ucmd)
 {
 	struct iommu_hwpt_alloc *cmd = ucmd->cmd;
+	bool has_type = cmd->data_type != IOMMU_HWPT_DATA_NONE;
 	struct iommufd_hwpt *hwpt;
 	int rc;
 
 	if (cmd->fault_id && !(cmd->flags & IOMMU_HWPT_FAULT_ID_VALID))
 		return -EOPNOTSUPP;
-	if ((cmd->data_type == IOMMU_HWPT_DATA_NONE) != !cmd->data_len)
+	if (has_type != !!cmd->data_len)
 		return -EINVAL;
 
 	hwpt = iommufd_ucmd_make_hwpt(ucmd);
