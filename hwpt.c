@@ -278,11 +278,18 @@ void iommufd_hwpt_put(struct iommufd_hwpt *hwpt)
  * @dev: to be attached to it
  *
  * Context: Process context.
- * Return: 0; -EINVAL if the device has to have a coherent domain and this is not.
+ * Return: 0; -EINVAL if the domain is another driver's, or the device has to have a
+ * coherent domain and this is not.
  */
 int iommufd_hwpt_check_device(const struct iommufd_hwpt *hwpt,
 			      struct device *dev)
 {
+	/*
+	 * The core looks at it when it attaches a group, and not when it replaces:
+	 * there the driver would take a stranger for a device of its own.
+	 */
+	if (hwpt->member.domain->owner != dev_iommu_ops(dev))
+		return -EINVAL;
 	return iommufd_must_be_coherent(dev) && !hwpt->coherent ? -EINVAL : 0;
 }
 
