@@ -7,7 +7,11 @@
 
 struct device;
 struct iommufd_object;
+struct iommufd_ucmd;
 
 struct device *iommufd_object_device(struct iommufd_object *object);
+
+/* hw_info.c */
+int iommufd_ucmd_get_hw_info(struct iommufd_ucmd *ucmd);
 
 #endif

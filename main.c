@@ -25,6 +25,7 @@
 
 #include <uapi/linux/iommufd.h>
 
+#include "device.h"
 #include "entry.h"
 #include "hwpt.h"
 #include "ioas.h"
@@ -148,6 +149,11 @@ iommufd_ioctls[IOMMUFD_LAST_CMD - IOMMUFD_CMD_BASE + 1] = {
 				     u32) },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_hwpt_alloc),
+	IOCTL(GET_HW_INFO, struct iommu_hw_info, __reserved,
+	      FLAGS(struct iommu_hw_info, IOMMU_HW_INFO_FLAG_INPUT_TYPE),
+	      .reserved = { RESERVED(struct iommu_hw_info, __reserved, __u8[3]) },
+	      .has_reply = true,
+	      .handle = iommufd_ucmd_get_hw_info),
 #ifdef CONFIG_IOMMUFD_TEST
 	IOCTL(TEST_CMD, struct iommu_test_cmd, last,
 	      .reserved = { RESERVED(struct iommu_test_cmd, __reserved, u32) },
