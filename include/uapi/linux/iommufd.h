@@ -607,7 +607,8 @@ struct iommu_hwpt_vtd_s1_invalidate {
  *
  * ENOENT unless the HWPT is a nested one; EINVAL for a type that the driver does not
  * have, lengths and numbers without sense, and requests for what there is not;
- * EOPNOTSUPP for flags in a request that mean nothing; EFAULT for a bad address.
+ * EOPNOTSUPP for flags in a request that mean nothing, and from a driver that cannot
+ * invalidate at all; EFAULT for a bad address.
  */
 struct iommu_hwpt_invalidate {
 	__u32 size;
