@@ -339,6 +339,23 @@ static int iommufd_test_check_refs(struct iommufd_ucmd *ucmd)
 	return 0;
 }
 
+static int iommufd_test_check_iotlb(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_test_cmd *cmd = ucmd->cmd;
+	struct iommufd_object *object;
+	struct iommu_domain *domain;
+
+	object = iommufd_ucmd_get(ucmd, cmd->id, IOMMUFD_HWPT_NESTED);
+	if (IS_ERR(object))
+		return PTR_ERR(object);
+	domain = to_hwpt(object)->member.domain;
+	if (!mock_nested_is_ours(domain) ||
+	    !mock_nested_holds(domain, cmd->check_iotlb.id,
+			       cmd->check_iotlb.iotlb))
+		return -EINVAL;
+	return 0;
+}
+
 static int iommufd_test_set_temp_limit(struct iommufd_ucmd *ucmd)
 {
 	struct iommu_test_cmd *cmd = ucmd->cmd;
@@ -364,6 +381,7 @@ static int (*const iommufd_test_ops[])(struct iommufd_ucmd *ucmd) = {
 	[IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE] = iommufd_test_replace,
 	[IOMMU_TEST_OP_ACCESS_REPLACE_IOAS] = iommufd_test_access_replace,
 	[IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS] = iommufd_test_mock_domain_flags,
+	[IOMMU_TEST_OP_MD_CHECK_IOTLB] = iommufd_test_check_iotlb,
 };
 
 /**

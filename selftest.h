@@ -5,6 +5,7 @@
  *	selftest.c		IOMMU_TEST_CMD, the fault-injection point, objects
  *	selftest_mock.c		the bus, its devices, and the driver's front
  *	selftest_domain.c	the driver's page tables, and its personalities
+ *	selftest_nested.c	domains without a page table of their own
  *	selftest_access.c	an in-kernel user, driven through a file
  *	selftest_switch.c	what a test can set, below /sys/kernel/debug/iommufd_mock
  */
@@ -68,12 +69,14 @@ enum mock_coherency {
  * @coherency: of the device it is made for
  * @has_huge: MOCK_EXACT: there is a second page size
  * @has_dirty: its dirty pages can be tracked
+ * @is_parent: others can be nested on it
  */
 struct mock_request {
 	enum mock_kind kind;
 	enum mock_coherency coherency;
 	bool has_huge;
 	bool has_dirty;
+	bool is_parent;
 };
 
 /* selftest_domain.c */
@@ -81,6 +84,15 @@ struct iommu_domain *mock_domain_create(const struct mock_request *request);
 enum mock_kind mock_domain_kind(struct iommu_domain *domain);
 bool mock_domain_is_ours(const struct iommu_domain *domain);
 void mock_domain_count_device(struct iommu_domain *domain, int change);
+void mock_domain_count_nested(struct iommu_domain *domain, int change);
+
+/* selftest_nested.c */
+struct iommu_domain *mock_nested_create(struct iommu_domain *parent,
+					const struct iommu_user_data *user_data);
+bool mock_nested_is_ours(const struct iommu_domain *domain);
+struct iommu_domain *mock_nested_parent(struct iommu_domain *domain);
+void mock_nested_count_device(struct iommu_domain *domain, int change);
+bool mock_nested_holds(struct iommu_domain *domain, u32 entry, u32 value);
 
 /**
  * struct iommufd_test_place - a place in an IOVA map, as a fuzzer names it
@@ -113,6 +125,7 @@ bool mock_switch_stays_detached(void);
 bool mock_switch_fails_entry(void);
 void mock_switch_note_leaf(size_t bytes);
 bool mock_switch_is_stuck(unsigned long iova);
+bool mock_switch_lacks_invalidate(void);
 unsigned long mock_switch_reserved(unsigned long *first_iova,
 				   enum iommu_resv_type *type);
 void mock_switch_delay_pin(unsigned long first_address,

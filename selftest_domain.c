@@ -91,9 +91,11 @@ struct mock_personality {
  * @personality: how it behaves
  * @coherency: of the device it was made for
  * @enforces: no DMA goes past the caches
+ * @is_parent: others can be nested on it
  * @granule_shift: log2 of the smallest page
  * @entries: entry by number of the smallest page
- * @nr_devices: so many are attached
+ * @nr_devices: so many are attached, also to domains nested on it
+ * @nr_nested: so many domains are nested on it
  * @next_iova: where the last map call ended
  * @nr_adjoining: so many calls have gone on where another ended
  * @tracks_dirty: dirty pages are being tracked
@@ -105,9 +107,11 @@ struct mock_domain {
 	const struct mock_personality *personality;
 	enum mock_coherency coherency;
 	bool enforces;
+	bool is_parent;
 	unsigned int granule_shift;
 	struct xarray entries;
 	atomic_t nr_devices;
+	atomic_t nr_nested;
 	unsigned long next_iova;
 	unsigned int nr_adjoining;
 	bool tracks_dirty;
@@ -684,6 +688,8 @@ static void mock_domain_free(struct iommu_domain *domain)
 	mock_check_entries(mock);
 	if (atomic_read(&mock->nr_devices))
 		mock_complain(mock, 0, "freed with a device attached");
+	if (atomic_read(&mock->nr_nested))
+		mock_complain(mock, 0, "freed with a domain nested on it");
 	xa_destroy(&mock->entries);
 	kfree(mock);
 }
@@ -716,6 +722,7 @@ struct iommu_domain *mock_domain_create(const struct mock_request *request)
 
 	mock->kind = request->kind;
 	mock->coherency = request->coherency;
+	mock->is_parent = request->is_parent;
 	mock->personality = &mock_personalities[request->kind];
 	if (request->kind == MOCK_EXACT && request->has_huge)
 		mock->personality = &mock_huge;
@@ -767,4 +774,23 @@ bool mock_domain_is_ours(const struct iommu_domain *domain)
 void mock_domain_count_device(struct iommu_domain *domain, int change)
 {
 	atomic_add(change, &to_mock(domain)->nr_devices);
+}
+
+/**
+ * mock_domain_count_nested - a nested domain comes or goes
+ * @domain: one of ours, on which it is nested
+ * @change: 1 or -1
+ *
+ * Whether this is a parent at all, and which domain goes first, is for who calls the
+ * driver to get right: so this complains, and does not refuse.
+ *
+ * Context: Any.
+ */
+void mock_domain_count_nested(struct iommu_domain *domain, int change)
+{
+	struct mock_domain *mock = to_mock(domain);
+
+	if (!mock->is_parent)
+		mock_complain(mock, 0, "nested on what was not made a parent");
+	atomic_add(change, &mock->nr_nested);
 }

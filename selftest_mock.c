@@ -35,8 +35,8 @@
  * @dev_flags: MOCK_FLAGS_DEVICE_*
  * @kind: which driver translates for it; that of another does not
  * @coherency: whether its DMA snoops caches
- * @domain: the paging domain it is attached to or NULL; guarded by the core, which
- *	does one attach at a time in a group
+ * @domain: the paging or nested domain it is attached to or NULL; guarded by the
+ *	core, which does one attach at a time in a group
  */
 struct mock_dev {
 	struct device dev;
@@ -100,11 +100,15 @@ mock_domain_alloc_user(struct device *dev, u32 flags,
 		.kind = to_mock_dev(dev)->kind,
 		.coherency = to_mock_dev(dev)->coherency,
 		.has_dirty = flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+		.is_parent = flags & IOMMU_HWPT_ALLOC_NEST_PARENT,
 		.has_huge = to_mock_dev(dev)->dev_flags &
 			    MOCK_FLAGS_DEVICE_HUGE_IOVA,
 	};
 
-	if (flags & ~known_flags || parent || user_data)
+	if (parent)
+		return flags ? ERR_PTR(-EOPNOTSUPP) :
+			       mock_nested_create(parent, user_data);
+	if (flags & ~known_flags || user_data)
 		return ERR_PTR(-EOPNOTSUPP);
 	if (request.has_dirty && !mock_capable(dev, IOMMU_CAP_DIRTY_TRACKING))
 		return ERR_PTR(-EOPNOTSUPP);
@@ -127,31 +131,60 @@ static bool mock_lacks_msi_window(const struct iommu_domain *domain)
 	       type == IOMMU_RESV_SW_MSI && !domain->iova_cookie;
 }
 
+static void mock_count_device(struct iommu_domain *domain, int change)
+{
+	if (mock_nested_is_ours(domain))
+		mock_nested_count_device(domain, change);
+	else
+		mock_domain_count_device(domain, change);
+}
+
+/* Does the paging domain that a device is to go through do for it? */
+static int mock_check_paging(struct iommu_domain *paging, struct device *dev)
+{
+	if (paging->dirty_ops && !mock_capable(dev, IOMMU_CAP_DIRTY_TRACKING))
+		return -EINVAL;
+	if (mock_domain_kind(paging) != to_mock_dev(dev)->kind)
+		return -EINVAL;
+	WARN_ON(mock_lacks_msi_window(paging));
+	return 0;
+}
+
+/* The paging domain itself, the one below a nested one, or NULL. */
+static struct iommu_domain *mock_paging_below(struct iommu_domain *domain)
+{
+	if (mock_nested_is_ours(domain))
+		return mock_nested_parent(domain);
+	return mock_domain_is_ours(domain) ? domain : NULL;
+}
+
 /**
  * mock_dev_attach - attach a device to a domain
- * @domain: a paging or the blocking domain of the mock
+ * @domain: a paging, a nested or the blocking domain of the mock
  * @dev: a mock device
  *
  * Context: Process context.
- * Return: 0; -EINVAL if the domain tracks dirty pages and the device cannot, or
- * was made for a device of another kind.
+ * Return: 0; -EINVAL if the domain, or the one below it, tracks dirty pages and the
+ * device cannot, or was made for a device of another kind, or driver.
  */
 int mock_dev_attach(struct iommu_domain *domain, struct device *dev)
 {
-	bool is_paging = mock_domain_is_ours(domain);
+	struct iommu_domain *paging = mock_paging_below(domain);
 	struct mock_dev *mdev = to_mock_dev(dev);
+	int rc;
 
-	if (domain->dirty_ops && !mock_capable(dev, IOMMU_CAP_DIRTY_TRACKING))
+	/* Any driver takes for granted that the device is its own. */
+	if (WARN_ON(paging && domain->owner != dev_iommu_ops(dev)))
 		return -EINVAL;
-	if (is_paging && mock_domain_kind(domain) != mdev->kind)
-		return -EINVAL;
-	WARN_ON(is_paging && mock_lacks_msi_window(domain));
+	rc = paging ? mock_check_paging(paging, dev) : 0;
+	if (rc)
+		return rc;
 
 	if (mdev->domain)
-		mock_domain_count_device(mdev->domain, -1);
-	mdev->domain = is_paging ? domain : NULL;
+		mock_count_device(mdev->domain, -1);
+	mdev->domain = paging ? domain : NULL;
 	if (mdev->domain)
-		mock_domain_count_device(mdev->domain, 1);
+		mock_count_device(mdev->domain, 1);
 	return 0;
 }
 

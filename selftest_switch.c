@@ -11,6 +11,7 @@
  *			HWPT in the answer is the ID that was asked for
  * reserved		"FIRST LAST [sw_msi]", in hexadecimal: devices have this
  *			reserved region; anything else: they have none
+ * lacks_invalidate	nested domains made from now on have no call for that
  * fail_map_entry	n: writing the n-th entry of a page table from now on fails
  *			for want of memory, once; 0: none does
  * stuck_iova		unmaps end in front of the I/O page with this IOVA; 0: none
@@ -50,6 +51,7 @@ static u64 mock_switch_largest_leaf;
 static u32 mock_switch_coherency_value;
 static bool mock_switch_group_value;
 static bool mock_switch_detached_value;
+static bool mock_switch_mute_value;
 static u32 mock_switch_map_delay_ms;
 static u32 mock_switch_pin_delay_ms;
 static bool mock_switch_keeps_pins_value;
@@ -188,6 +190,17 @@ unsigned long mock_switch_reserved(unsigned long *first_iova,
 	*first_iova = mock_reserved.first_iova;
 	*type = mock_reserved.type;
 	return mock_reserved.length;
+}
+
+/**
+ * mock_switch_lacks_invalidate - can nested domains not be invalidated?
+ *
+ * Context: Any.
+ * Return: whether they cannot.
+ */
+bool mock_switch_lacks_invalidate(void)
+{
+	return READ_ONCE(mock_switch_mute_value);
 }
 
 /**
@@ -404,6 +417,8 @@ void mock_switch_init(void)
 	debugfs_create_file("personality", 0600, dir, NULL,
 			    &mock_personality_fops);
 	debugfs_create_file("reserved", 0600, dir, NULL, &mock_reserved_fops);
+	debugfs_create_bool("lacks_invalidate", 0600, dir,
+			    &mock_switch_mute_value);
 	debugfs_create_file("gate", 0600, dir, &mock_map_gate,
 			    &mock_gate_fops);
 	debugfs_create_file("pin_gate", 0600, dir, &mock_pin_gate,
