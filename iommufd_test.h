@@ -52,13 +52,17 @@ enum {
 };
 
 /*
- * mock_domain_flags.dev_flags: a device that cannot track dirty pages, and one
- * whose domains have a second page size, 512 times the first
+ * mock_domain_flags.dev_flags: a device that cannot track dirty pages, one whose
+ * domains have a second page size, 512 times the first, and one with PASIDs
  */
 enum {
 	MOCK_FLAGS_DEVICE_NO_DIRTY		= 1 << 0,
 	MOCK_FLAGS_DEVICE_HUGE_IOVA		= 1 << 1,
+	MOCK_FLAGS_DEVICE_PASID			= 1 << 2,
 };
+
+/* Bits of a PASID, where there are any. */
+#define MOCK_PASID_WIDTH		20
 
 /* IOTLB entries of a nested domain */
 enum {

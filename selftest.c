@@ -164,7 +164,8 @@ static int iommufd_test_mock_domain(struct iommufd_ucmd *ucmd)
 static int iommufd_test_mock_domain_flags(struct iommufd_ucmd *ucmd)
 {
 	const u32 known_flags = MOCK_FLAGS_DEVICE_NO_DIRTY |
-				MOCK_FLAGS_DEVICE_HUGE_IOVA;
+				MOCK_FLAGS_DEVICE_HUGE_IOVA |
+				MOCK_FLAGS_DEVICE_PASID;
 	struct iommu_test_cmd *cmd = ucmd->cmd;
 
 	if (cmd->mock_domain_flags.dev_flags & ~known_flags)

@@ -95,6 +95,20 @@ void mock_nested_count_device(struct iommu_domain *domain, int change);
 bool mock_nested_holds(struct iommu_domain *domain, u32 entry, u32 value);
 
 /**
+ * struct mock_windows - what a domain translates
+ * @first_iova: the first byte
+ * @last_iova: the last one
+ * @gap_iova: where a gap between two windows starts
+ * @gap_bytes: how long it is, 0 if there is one window only
+ */
+struct mock_windows {
+	unsigned long first_iova;
+	unsigned long last_iova;
+	unsigned long gap_iova;
+	unsigned long gap_bytes;
+};
+
+/**
  * struct iommufd_test_place - a place in an IOVA map, as a fuzzer names it
  * @nth_area: the number of an area, from 0
  * @offset: bytes from its start
@@ -125,7 +139,9 @@ bool mock_switch_stays_detached(void);
 bool mock_switch_fails_entry(void);
 void mock_switch_note_leaf(size_t bytes);
 bool mock_switch_is_stuck(unsigned long iova);
+bool mock_switch_is_plain(void);
 bool mock_switch_lacks_invalidate(void);
+struct mock_windows mock_switch_windows(void);
 unsigned long mock_switch_reserved(unsigned long *first_iova,
 				   enum iommu_resv_type *type);
 void mock_switch_delay_pin(unsigned long first_address,

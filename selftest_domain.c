@@ -92,6 +92,8 @@ struct mock_personality {
  * @coherency: of the device it was made for
  * @enforces: no DMA goes past the caches
  * @is_parent: others can be nested on it
+ * @gap_iova: where the gap between its two windows starts
+ * @gap_bytes: how long it is, 0 if there is none
  * @granule_shift: log2 of the smallest page
  * @entries: entry by number of the smallest page
  * @nr_devices: so many are attached, also to domains nested on it
@@ -108,6 +110,8 @@ struct mock_domain {
 	enum mock_coherency coherency;
 	bool enforces;
 	bool is_parent;
+	unsigned long gap_iova;
+	unsigned long gap_bytes;
 	unsigned int granule_shift;
 	struct xarray entries;
 	atomic_t nr_devices;
@@ -390,6 +394,13 @@ static bool mock_is_within(const struct mock_domain *mock, unsigned long iova,
 	       length - 1 <= geometry->aperture_end - iova;
 }
 
+static bool mock_meets_gap(const struct mock_domain *mock, unsigned long iova,
+			   size_t length)
+{
+	return mock->gap_bytes && iova < mock->gap_iova + mock->gap_bytes &&
+	       iova + (length - 1) >= mock->gap_iova;
+}
+
 /* What any driver may take for granted. */
 static bool mock_may_map(struct mock_domain *mock, const struct mock_step *step,
 			 int prot)
@@ -403,6 +414,8 @@ static bool mock_may_map(struct mock_domain *mock, const struct mock_step *step,
 		wrong = "map of misaligned pages";
 	else if (!step->length || !mock_is_within(mock, step->iova, step->length))
 		wrong = "map outside of the aperture";
+	else if (mock_meets_gap(mock, step->iova, step->length))
+		wrong = "map in the gap between two windows";
 	else if (!(prot & (IOMMU_READ | IOMMU_WRITE)) || !(prot & IOMMU_CACHE))
 		wrong = "map that no device could use as it should";
 	else if (mock->coherency >= MOCK_ENFORCEABLE && !mock->enforces)
@@ -714,6 +727,7 @@ static const struct iommu_domain_ops mock_paging_ops = {
  */
 struct iommu_domain *mock_domain_create(const struct mock_request *request)
 {
+	struct mock_windows windows = mock_switch_windows();
 	struct mock_domain *mock;
 
 	mock = kzalloc(sizeof(*mock), GFP_KERNEL_ACCOUNT);
@@ -723,6 +737,8 @@ struct iommu_domain *mock_domain_create(const struct mock_request *request)
 	mock->kind = request->kind;
 	mock->coherency = request->coherency;
 	mock->is_parent = request->is_parent;
+	mock->gap_iova = windows.gap_iova;
+	mock->gap_bytes = windows.gap_bytes;
 	mock->personality = &mock_personalities[request->kind];
 	if (request->kind == MOCK_EXACT && request->has_huge)
 		mock->personality = &mock_huge;
@@ -734,8 +750,8 @@ struct iommu_domain *mock_domain_create(const struct mock_request *request)
 	mock->domain.ops = &mock_paging_ops;
 	mock->domain.dirty_ops = request->has_dirty ? &mock_dirty_ops : NULL;
 	mock->domain.pgsize_bitmap = mock->personality->pgsizes;
-	mock->domain.geometry.aperture_start = MOCK_APERTURE_START;
-	mock->domain.geometry.aperture_end = MOCK_APERTURE_LAST;
+	mock->domain.geometry.aperture_start = windows.first_iova;
+	mock->domain.geometry.aperture_end = windows.last_iova;
 	mock->domain.geometry.force_aperture = true;
 	return &mock->domain;
 }

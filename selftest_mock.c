@@ -8,6 +8,10 @@
  * came first for every device without a node. So the mock has a node, a software
  * node that stands for nothing, and its devices point to it: they get along with
  * any real IOMMU in the machine.
+ *
+ * There is a second driver, with a node of its own, that offers what every driver
+ * does and nothing else: devices are its if a test wants that. What the one makes
+ * cannot be used with devices of the other.
  */
 #include <linux/device.h>
 #include <linux/idr.h>
@@ -33,6 +37,7 @@
  * @dev: for the core
  * @number: of its name
  * @dev_flags: MOCK_FLAGS_DEVICE_*
+ * @iommu: whose node it points to
  * @kind: which driver translates for it; that of another does not
  * @coherency: whether its DMA snoops caches
  * @domain: the paging or nested domain it is attached to or NULL; guarded by the
@@ -42,6 +47,7 @@ struct mock_dev {
 	struct device dev;
 	int number;
 	u32 dev_flags;
+	struct iommu_device *iommu;
 	enum mock_kind kind;
 	enum mock_coherency coherency;
 	struct iommu_domain *domain;
@@ -49,7 +55,10 @@ struct mock_dev {
 
 static struct platform_device *mock_platform_device;
 static struct iommu_device mock_iommu;
+static struct iommu_device mock_plain_iommu;
 static struct notifier_block mock_notifier;
+/* Of all devices with PASIDs. */
+static struct fwnode_handle *mock_pasid_node;
 static DEFINE_IDA(mock_numbers);
 
 static struct mock_dev *to_mock_dev(struct device *dev)
@@ -69,7 +78,8 @@ static bool mock_capable(struct device *dev, enum iommu_cap cap)
 	case IOMMU_CAP_ENFORCE_CACHE_COHERENCY:
 		return mdev->coherency >= MOCK_ENFORCEABLE;
 	case IOMMU_CAP_DIRTY_TRACKING:
-		return !(mdev->dev_flags & MOCK_FLAGS_DEVICE_NO_DIRTY);
+		return mdev->iommu == &mock_iommu &&
+		       !(mdev->dev_flags & MOCK_FLAGS_DEVICE_NO_DIRTY);
 	default:
 		return false;
 	}
@@ -203,7 +213,8 @@ static const struct bus_type mock_bus = {
 
 static struct iommu_device *mock_probe_device(struct device *dev)
 {
-	return dev->bus == &mock_bus ? &mock_iommu : ERR_PTR(-ENODEV);
+	return dev->bus == &mock_bus ? to_mock_dev(dev)->iommu :
+				       ERR_PTR(-ENODEV);
 }
 
 static int mock_is_other_device(struct device *dev, const void *data)
@@ -226,20 +237,34 @@ static struct iommu_group *mock_device_group(struct device *dev)
 	return group ?: generic_device_group(dev);
 }
 
-/* None, unless a test wants one. */
-static void mock_get_resv_regions(struct device *dev, struct list_head *regions)
+static void mock_add_resv_region(struct list_head *regions,
+				 unsigned long first_iova, unsigned long length,
+				 enum iommu_resv_type type)
 {
 	struct iommu_resv_region *region;
-	unsigned long first_iova, length;
-	enum iommu_resv_type type;
 
-	length = mock_switch_reserved(&first_iova, &type);
 	if (!length)
 		return;
 	region = iommu_alloc_resv_region(first_iova, length, IOMMU_WRITE, type,
 					 GFP_KERNEL);
 	if (region)
 		list_add_tail(&region->list, regions);
+}
+
+/*
+ * None, unless a test wants one. A gap in the aperture is one, too: that is how a
+ * driver tells of it.
+ */
+static void mock_get_resv_regions(struct device *dev, struct list_head *regions)
+{
+	struct mock_windows windows = mock_switch_windows();
+	unsigned long first_iova, length;
+	enum iommu_resv_type type;
+
+	length = mock_switch_reserved(&first_iova, &type);
+	mock_add_resv_region(regions, first_iova, length, type);
+	mock_add_resv_region(regions, windows.gap_iova, windows.gap_bytes,
+			     IOMMU_RESV_RESERVED);
 }
 
 static const struct iommu_ops mock_iommu_ops = {
@@ -255,6 +280,18 @@ static const struct iommu_ops mock_iommu_ops = {
 	.default_domain = &mock_blocking_domain,
 	.release_domain = &mock_blocking_domain,
 	.user_pasid_table = 1,
+};
+
+static const struct iommu_ops mock_plain_ops = {
+	.owner = THIS_MODULE,
+	.capable = mock_capable,
+	.domain_alloc_paging = mock_domain_alloc_paging,
+	.probe_device = mock_probe_device,
+	.device_group = mock_device_group,
+	.get_resv_regions = mock_get_resv_regions,
+	.blocked_domain = &mock_blocking_domain,
+	.default_domain = &mock_blocking_domain,
+	.release_domain = &mock_blocking_domain,
 };
 
 /* -- devices -- */
@@ -294,7 +331,7 @@ static int mock_dev_set_node(struct device *dev)
 
 	if (IS_BUILTIN(CONFIG_IOMMUFD))
 		mutex_lock(&iommu_probe_device_lock);
-	rc = iommu_fwspec_init(dev, mock_iommu.fwnode);
+	rc = iommu_fwspec_init(dev, to_mock_dev(dev)->iommu->fwnode);
 	if (IS_BUILTIN(CONFIG_IOMMUFD))
 		mutex_unlock(&iommu_probe_device_lock);
 	return rc;
@@ -348,11 +385,14 @@ struct mock_dev *mock_dev_create(u32 dev_flags)
 		return ERR_PTR(rc);
 	}
 	mdev->dev_flags = dev_flags;
+	mdev->iommu = mock_switch_is_plain() ? &mock_plain_iommu : &mock_iommu;
 	mdev->kind = mock_switch_kind();
 	mdev->coherency = mock_switch_coherency();
 	device_initialize(&mdev->dev);
 	mdev->dev.bus = &mock_bus;
 	mdev->dev.release = mock_dev_release;
+	if (dev_flags & MOCK_FLAGS_DEVICE_PASID)
+		device_set_node(&mdev->dev, mock_pasid_node);
 
 	rc = mock_dev_register(mdev);
 	if (rc) {
@@ -375,28 +415,97 @@ void mock_dev_destroy(struct mock_dev *mdev)
 
 /* -- the IOMMU -- */
 
-static int mock_iommu_register(void)
+static const struct property_entry mock_pasid_properties[] = {
+	/* Where the core looks for a device that is not PCI. */
+	PROPERTY_ENTRY_U32("pasid-num-bits", MOCK_PASID_WIDTH),
+	{}
+};
+
+/* @node: written: a new node, NULL on error. */
+static int mock_node_create(struct fwnode_handle **node,
+			    const struct property_entry *properties)
 {
-	struct fwnode_handle *node;
+	struct fwnode_handle *new;
+
+	new = fwnode_create_software_node(properties, NULL);
+	*node = IS_ERR(new) ? NULL : new;
+	return PTR_ERR_OR_ZERO(new);
+}
+
+/* Of those that have been made. */
+static void mock_nodes_remove(void)
+{
+	fwnode_remove_software_node(mock_pasid_node);
+	fwnode_remove_software_node(mock_plain_iommu.fwnode);
+	fwnode_remove_software_node(mock_iommu.fwnode);
+}
+
+static int mock_nodes_create(void)
+{
+	return mock_node_create(&mock_iommu.fwnode, NULL) ?:
+	       mock_node_create(&mock_plain_iommu.fwnode, NULL) ?:
+	       mock_node_create(&mock_pasid_node, mock_pasid_properties);
+}
+
+/*
+ * Registering leaves the nodes as it finds them. One of the two looks after the bus
+ * for both of them.
+ */
+static int mock_drivers_register(void)
+{
 	int rc;
 
-	node = fwnode_create_software_node(NULL, NULL);
-	if (IS_ERR(node))
-		return PTR_ERR(node);
-
-	/* Registering on a bus leaves the node as it finds it. */
-	mock_iommu.fwnode = node;
+	mock_iommu.max_pasids = BIT(MOCK_PASID_WIDTH);
 	rc = iommu_device_register_bus(&mock_iommu, &mock_iommu_ops, &mock_bus,
 				       &mock_notifier);
 	if (rc)
-		fwnode_remove_software_node(node);
+		return rc;
+	rc = iommu_device_register(&mock_plain_iommu, &mock_plain_ops, NULL);
+	if (rc)
+		iommu_device_unregister_bus(&mock_iommu, &mock_bus,
+					    &mock_notifier);
+	return rc;
+}
+
+static int mock_iommu_register(void)
+{
+	int rc;
+
+	rc = mock_nodes_create();
+	if (!rc)
+		rc = mock_drivers_register();
+	if (rc)
+		mock_nodes_remove();
 	return rc;
 }
 
 static void mock_iommu_unregister(void)
 {
+	iommu_device_unregister(&mock_plain_iommu);
 	iommu_device_unregister_bus(&mock_iommu, &mock_bus, &mock_notifier);
-	fwnode_remove_software_node(mock_iommu.fwnode);
+	mock_nodes_remove();
+}
+
+static int mock_sysfs_add(void)
+{
+	struct device *parent = &mock_platform_device->dev;
+	int rc;
+
+	rc = iommu_device_sysfs_add(&mock_iommu, parent, NULL, "%s.0",
+				    MOCK_IOMMU_NAME);
+	if (rc)
+		return rc;
+	rc = iommu_device_sysfs_add(&mock_plain_iommu, parent, NULL, "%s.1",
+				    MOCK_IOMMU_NAME);
+	if (rc)
+		iommu_device_sysfs_remove(&mock_iommu);
+	return rc;
+}
+
+static void mock_sysfs_remove(void)
+{
+	iommu_device_sysfs_remove(&mock_plain_iommu);
+	iommu_device_sysfs_remove(&mock_iommu);
 }
 
 /**
@@ -417,8 +526,7 @@ int mock_iommu_init(void)
 	rc = bus_register(&mock_bus);
 	if (rc)
 		goto err_platform_device;
-	rc = iommu_device_sysfs_add(&mock_iommu, &mock_platform_device->dev,
-				    NULL, "%s.0", MOCK_IOMMU_NAME);
+	rc = mock_sysfs_add();
 	if (rc)
 		goto err_bus;
 	rc = mock_iommu_register();
@@ -427,7 +535,7 @@ int mock_iommu_init(void)
 	return 0;
 
 err_sysfs:
-	iommu_device_sysfs_remove(&mock_iommu);
+	mock_sysfs_remove();
 err_bus:
 	bus_unregister(&mock_bus);
 err_platform_device:
@@ -443,7 +551,7 @@ err_platform_device:
 void mock_iommu_exit(void)
 {
 	mock_iommu_unregister();
-	iommu_device_sysfs_remove(&mock_iommu);
+	mock_sysfs_remove();
 	bus_unregister(&mock_bus);
 	platform_device_unregister(mock_platform_device);
 }

@@ -11,6 +11,12 @@
  *			HWPT in the answer is the ID that was asked for
  * reserved		"FIRST LAST [sw_msi]", in hexadecimal: devices have this
  *			reserved region; anything else: they have none
+ * windows		"FIRST LAST FIRST LAST", in hexadecimal: domains made from now
+ *			on translate from the one to the other and from the third to
+ *			the last, and devices say that what is in between is reserved;
+ *			anything else: what the ABI says
+ * plain_driver		devices made from now on belong to another driver, which has
+ *			neither hw_info() nor domain_alloc_user()
  * lacks_invalidate	nested domains made from now on have no call for that
  * fail_map_entry	n: writing the n-th entry of a page table from now on fails
  *			for want of memory, once; 0: none does
@@ -37,6 +43,7 @@
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 
+#include "iommufd_test.h"
 #include "selftest.h"
 #include "test_hooks.h"
 
@@ -52,6 +59,7 @@ static u32 mock_switch_coherency_value;
 static bool mock_switch_group_value;
 static bool mock_switch_detached_value;
 static bool mock_switch_mute_value;
+static bool mock_switch_plain_value;
 static u32 mock_switch_map_delay_ms;
 static u32 mock_switch_pin_delay_ms;
 static bool mock_switch_keeps_pins_value;
@@ -91,6 +99,14 @@ static struct {
 	unsigned long length;
 	enum iommu_resv_type type;
 } mock_reserved;
+
+#define MOCK_USUAL_WINDOW						\
+	((struct mock_windows){						\
+		.first_iova = MOCK_APERTURE_START,			\
+		.last_iova = MOCK_APERTURE_LAST,			\
+	})
+
+static struct mock_windows mock_windows_value = MOCK_USUAL_WINDOW;
 
 /* -- what the driver asks -- */
 
@@ -190,6 +206,28 @@ unsigned long mock_switch_reserved(unsigned long *first_iova,
 	*first_iova = mock_reserved.first_iova;
 	*type = mock_reserved.type;
 	return mock_reserved.length;
+}
+
+/**
+ * mock_switch_windows - what do new domains translate?
+ *
+ * Context: Any.
+ * Return: one window, or two with a gap.
+ */
+struct mock_windows mock_switch_windows(void)
+{
+	return mock_windows_value;
+}
+
+/**
+ * mock_switch_is_plain - do new devices belong to the plain driver?
+ *
+ * Context: Any.
+ * Return: whether they do.
+ */
+bool mock_switch_is_plain(void)
+{
+	return READ_ONCE(mock_switch_plain_value);
 }
 
 /**
@@ -363,6 +401,35 @@ static const struct file_operations mock_reserved_fops = {
 	.write = mock_reserved_write,
 };
 
+static ssize_t mock_windows_write(struct file *file, const char __user *from,
+				  size_t count, loff_t *pos)
+{
+	struct mock_windows windows;
+	unsigned long second_iova;
+	ssize_t copied;
+	char line[96];
+
+	copied = mock_copy_line(line, sizeof(line), from, count);
+	if (copied < 0)
+		return copied;
+
+	if (sscanf(line, "%lx %lx %lx %lx", &windows.first_iova,
+		   &windows.gap_iova, &second_iova, &windows.last_iova) == 4) {
+		windows.gap_iova++;
+		windows.gap_bytes = second_iova - windows.gap_iova;
+		mock_windows_value = windows;
+	} else {
+		mock_windows_value = MOCK_USUAL_WINDOW;
+	}
+	return copied;
+}
+
+static const struct file_operations mock_windows_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.write = mock_windows_write,
+};
+
 static ssize_t mock_gate_read(struct file *file, char __user *to, size_t count,
 			      loff_t *pos)
 {
@@ -417,6 +484,9 @@ void mock_switch_init(void)
 	debugfs_create_file("personality", 0600, dir, NULL,
 			    &mock_personality_fops);
 	debugfs_create_file("reserved", 0600, dir, NULL, &mock_reserved_fops);
+	debugfs_create_file("windows", 0600, dir, NULL, &mock_windows_fops);
+	debugfs_create_bool("plain_driver", 0600, dir,
+			    &mock_switch_plain_value);
 	debugfs_create_bool("lacks_invalidate", 0600, dir,
 			    &mock_switch_mute_value);
 	debugfs_create_file("gate", 0600, dir, &mock_map_gate,
