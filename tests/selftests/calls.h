@@ -195,6 +195,28 @@ static inline int hwpt_alloc(int fd, __u32 flags, __u32 dev, __u32 pt, __u32 *hw
 	return hwpt_alloc_data(fd, &arg, hwpt);
 }
 
+/* What the caller fills in of @arg besides the device is up to it. */
+static inline int get_hw_info(int fd, __u32 dev, struct iommu_hw_info *arg)
+{
+	arg->size = sizeof(*arg);
+	arg->dev_id = dev;
+	return command(fd, IOMMU_GET_HW_INFO, arg);
+}
+
+/* @num: in: requests in @requests; out: as the kernel says. */
+static inline int hwpt_invalidate(int fd, struct iommu_hwpt_invalidate *arg,
+				  const void *requests, __u32 *num)
+{
+	int rc;
+
+	arg->size = sizeof(*arg);
+	arg->data_uptr = (uintptr_t)requests;
+	arg->entry_num = *num;
+	rc = command(fd, IOMMU_HWPT_INVALIDATE, arg);
+	*num = arg->entry_num;
+	return rc;
+}
+
 static inline int vfio_ioas(int fd, __u16 op, __u32 *id)
 {
 	struct iommu_vfio_ioas arg = { .size = sizeof(arg), .op = op, .ioas_id = *id };

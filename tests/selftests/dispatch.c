@@ -35,6 +35,10 @@ static const struct command_info commands[] = {
 	{ "OPTION", IOMMU_OPTION, 24, sizeof(struct iommu_option), 0 },
 	{ "HWPT_ALLOC", IOMMU_HWPT_ALLOC, 24, sizeof(struct iommu_hwpt_alloc), -ENOENT,
 	  .grown = 24 },
+	{ "GET_HW_INFO", IOMMU_GET_HW_INFO, 32, sizeof(struct iommu_hw_info), -ENOENT,
+	  .grown = 8 },
+	{ "HWPT_INVALIDATE", IOMMU_HWPT_INVALIDATE, 32,
+	  sizeof(struct iommu_hwpt_invalidate), -ENOENT },
 	{ "VFIO_IOAS", IOMMU_VFIO_IOAS, 12, sizeof(struct iommu_vfio_ioas), -ENODEV },
 };
 

@@ -480,4 +480,50 @@ TEST_F(places, hwpt)
 	sweep(_metadata, &self->world, &path);
 }
 
+/* The guest's tables, and devices that go from one to the other. */
+static int run_nested(struct world *world)
+{
+	const struct iommu_hwpt_invalidate_selftest requests[2] = {};
+	__u32 parent, first, second, num = 2;
+
+	return hwpt_alloc(world->fd, IOMMU_HWPT_ALLOC_NEST_PARENT,
+			  world->mock[0].idev, world->ioas[0], &parent) ?:
+	       nested_alloc(world->fd, world->mock[0].idev, parent, 1, &first) ?:
+	       nested_alloc(world->fd, world->mock[0].idev, parent, 2, &second) ?:
+	       mock_device(world->fd, first, &world->mock[1]) ?:
+	       mock_replace(world->fd, &world->mock[0], first) ?:
+	       mock_replace(world->fd, &world->mock[0], second) ?:
+	       mock_invalidate(world->fd, second, requests, &num) ?:
+	       mock_replace(world->fd, &world->mock[1], world->ioas[0]) ?:
+	       MUST(world, destroy(world->fd, first)) ?:
+	       MUST(world, destroy(world->fd, world->mock[0].stdev)) ?:
+	       MUST(world, destroy(world->fd, second)) ?:
+	       MUST(world, destroy(world->fd, parent));
+}
+
+TEST_F(places, nested)
+{
+	struct path path = { .prepare = prepare_hwpt, .run = run_nested };
+
+	sweep(_metadata, &self->world, &path);
+}
+
+static int run_hw_info(struct world *world)
+{
+	struct iommu_test_hw_info info;
+	struct iommu_hw_info arg = {
+		.data_len = sizeof(info),
+		.data_uptr = (uintptr_t)&info,
+	};
+
+	return get_hw_info(world->fd, world->mock[0].idev, &arg);
+}
+
+TEST_F(places, hw_info)
+{
+	struct path path = { .prepare = prepare_one_device, .run = run_hw_info };
+
+	sweep(_metadata, &self->world, &path);
+}
+
 TEST_HARNESS_MAIN

@@ -129,6 +129,47 @@ static inline int check_refs(int fd, __u64 va, __u64 length, __u32 refs)
 	return test_command(fd, &cmd, IOMMU_TEST_OP_MD_CHECK_REFS);
 }
 
+/* A HWPT nested on @parent, with @value in all entries of its IOTLB. */
+static inline int nested_alloc(int fd, __u32 dev, __u32 parent, __u32 value,
+			       __u32 *hwpt)
+{
+	struct iommu_hwpt_selftest data = { .iotlb = value };
+	struct iommu_hwpt_alloc arg = {
+		.dev_id = dev,
+		.pt_id = parent,
+		.data_type = IOMMU_HWPT_DATA_SELFTEST,
+		.data_len = sizeof(data),
+		.data_uptr = (uintptr_t)&data,
+	};
+
+	return hwpt_alloc_data(fd, &arg, hwpt);
+}
+
+/* Does the IOTLB of a nested HWPT hold the value? */
+static inline int check_iotlb(int fd, __u32 hwpt, __u32 entry, __u32 value)
+{
+	struct iommu_test_cmd cmd = {
+		.id = hwpt,
+		.check_iotlb = { .id = entry, .iotlb = value },
+	};
+
+	return test_command(fd, &cmd, IOMMU_TEST_OP_MD_CHECK_IOTLB);
+}
+
+/* @num: in: requests in @requests; out: those that were carried out. */
+static inline int mock_invalidate(int fd, __u32 hwpt,
+				  const struct iommu_hwpt_invalidate_selftest *requests,
+				  __u32 *num)
+{
+	struct iommu_hwpt_invalidate arg = {
+		.hwpt_id = hwpt,
+		.data_type = IOMMU_HWPT_INVALIDATE_DATA_SELFTEST,
+		.entry_len = sizeof(*requests),
+	};
+
+	return hwpt_invalidate(fd, &arg, requests, num);
+}
+
 static inline int add_reserved(int fd, __u32 ioas, __u64 start, __u64 length)
 {
 	struct iommu_test_cmd cmd = {
@@ -355,6 +396,24 @@ static inline int set_reserved(__u64 first_iova, __u64 last_iova, bool is_msi)
 	return write_text(SWITCH("reserved"), text);
 }
 
+/* Domains made from now on have two windows, from the one address to the other. */
+static inline int set_windows(__u64 low_first, __u64 low_last, __u64 high_first,
+			      __u64 high_last)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "%llx %llx %llx %llx",
+		 (unsigned long long)low_first, (unsigned long long)low_last,
+		 (unsigned long long)high_first, (unsigned long long)high_last);
+	return write_text(SWITCH("windows"), text);
+}
+
+/* Devices made from now on belong to the driver that can do nothing special. */
+static inline int set_plain_driver(bool is_plain)
+{
+	return write_text(SWITCH("plain_driver"), is_plain ? "Y" : "N");
+}
+
 static inline void quiet_attribute(const char *name)
 {
 	char path[96];
@@ -397,6 +456,9 @@ static inline int reset_switches(int fd)
 	return set_driver("exact") ?:
 	       open_gate(MAP_GATE) ?: open_gate(PIN_GATE) ?:
 	       write_text(SWITCH("reserved"), "none") ?:
+	       write_text(SWITCH("windows"), "usual") ?:
+	       write_text(SWITCH("lacks_invalidate"), "N") ?:
+	       set_plain_driver(false) ?:
 	       write_number(SWITCH("coherency"), COHERENT) ?:
 	       write_text(SWITCH("shares_group"), "N") ?:
 	       write_text(SWITCH("stays_detached"), "N") ?:

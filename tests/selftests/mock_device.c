@@ -260,7 +260,7 @@ TEST_F(device, flags)
 	for (bit = 0; bit < 32; bit++) {
 		int rc = mock_device_flags(self->fd, self->ioas, 1u << bit, &mock);
 
-		EXPECT_EQ(bit < 2 ? 0 : -EINVAL, rc)
+		EXPECT_EQ(bit < 3 ? 0 : -EINVAL, rc)
 			TH_LOG("bit %d", bit);
 		if (!rc)
 			EXPECT_EQ(0, destroy(self->fd, mock.stdev));
@@ -759,6 +759,114 @@ TEST_F(device, two_windows)
 	EXPECT_EQ(0, map_at(self->fd, self->ioas, self->va, 2 * self->page,
 			    first - self->page));
 	EXPECT_EQ(0, check_refs(self->fd, self->va, self->bytes, 0));
+}
+
+/* What an IOAS offers are just these two ranges. */
+static bool has_two_ranges(int fd, __u32 ioas, const struct iommu_iova_range *want)
+{
+	struct iommu_iova_range ranges[2];
+	__u64 alignment;
+	__u32 num = 2;
+
+	return !iova_ranges(fd, ioas, ranges, &num, &alignment) && num == 2 &&
+	       !memcmp(ranges, want, sizeof(ranges));
+}
+
+/* A low window, and one beyond whatever a processor has memory for. */
+static const struct iommu_iova_range far_windows[] = {
+	{ .start = 0, .last = 0x3fffffff },
+	{ .start = 1ULL << 59, .last = (1ULL << 59) + (1ULL << 40) - 1 },
+};
+
+/*
+ * As on PowerPC, where the driver has one domain for both. The mock warns of a map
+ * in between.
+ * Scenario 31.
+ */
+TEST_F(device, windows_far_apart)
+{
+	const __u64 gap = far_windows[0].last + 1, high = far_windows[1].start;
+	const __u64 last_page = far_windows[1].last + 1 - self->page;
+	struct mock a, b;
+	__u64 iova;
+
+	ASSERT_EQ(0, set_windows(far_windows[0].start, far_windows[0].last,
+				 far_windows[1].start, far_windows[1].last));
+	/* what is in the gap, if only in part, keeps the device out of all */
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, 2 * self->page,
+			    high - self->page));
+	EXPECT_EQ(-EADDRINUSE, mock_device(self->fd, self->ioas, &a));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, 0, UINT64_MAX));
+	EXPECT_EQ(0, check_refs(self->fd, self->va, self->bytes, 0));
+	ASSERT_EQ(0, unmap_all(self->fd, self->ioas, NULL));
+
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, self->bytes, high));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &a));
+	EXPECT_TRUE(has_two_ranges(self->fd, self->ioas, far_windows));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &b));
+	EXPECT_EQ(a.hwpt, b.hwpt);
+	EXPECT_TRUE(has_two_ranges(self->fd, self->ioas, far_windows));
+	/* the last byte of the one window, the first of the other */
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, self->page,
+			    gap - self->page));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, self->page, last_page));
+	EXPECT_EQ(0, check_map(self->fd, a.hwpt, self->va, self->page,
+			       gap - self->page));
+	EXPECT_EQ(0, check_map(self->fd, a.hwpt, self->va, self->bytes, high));
+	EXPECT_EQ(0, check_map(self->fd, a.hwpt, self->va, self->page, last_page));
+	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->va, self->page, gap));
+	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->va, self->page,
+				  high - self->page));
+	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->va, self->page,
+				  1ULL << 50));
+	EXPECT_EQ(-EINVAL, map_at(self->fd, self->ioas, self->va, self->page,
+				  last_page + self->page));
+	/* the low one first, then the high one */
+	ASSERT_EQ(0, map_any(self->fd, self->ioas, self->va, self->page, &iova));
+	EXPECT_LT(iova, gap);
+	ASSERT_EQ(0, unmap(self->fd, self->ioas, iova, self->page, NULL));
+	ASSERT_EQ(0, add_reserved(self->fd, self->ioas, 0, gap - self->page));
+	ASSERT_EQ(0, map_any(self->fd, self->ioas, self->va, self->page, &iova));
+	EXPECT_LE(high, iova);
+
+	EXPECT_EQ(0, destroy(self->fd, a.stdev));
+	EXPECT_FALSE(is_usable(self->fd, self->ioas, gap, gap));
+	EXPECT_EQ(0, destroy(self->fd, b.stdev));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, gap, UINT64_MAX));
+}
+
+/*
+ * A device takes both windows along when it moves, and neither if it cannot.
+ * Scenario 31.
+ */
+TEST_F(device, windows_move_together)
+{
+	const __u64 gap = far_windows[0].last + 1, high = far_windows[1].start;
+	__u32 other, hwpt;
+	struct mock mock;
+
+	ASSERT_EQ(0, ioas_alloc(self->fd, &other));
+	ASSERT_EQ(0, set_windows(far_windows[0].start, far_windows[0].last,
+				 far_windows[1].start, far_windows[1].last));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, self->page, high));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
+	hwpt = mock.hwpt;
+
+	ASSERT_EQ(0, map_at(self->fd, other, self->va, self->page, gap));
+	EXPECT_EQ(-EADDRINUSE, mock_replace(self->fd, &mock, other));
+	EXPECT_EQ(hwpt, mock.hwpt);
+	EXPECT_TRUE(has_two_ranges(self->fd, self->ioas, far_windows));
+	EXPECT_TRUE(is_usable(self->fd, other, 0, UINT64_MAX));
+	EXPECT_EQ(0, check_map(self->fd, hwpt, self->va, self->page, high));
+
+	ASSERT_EQ(0, unmap_all(self->fd, other, NULL));
+	ASSERT_EQ(0, map_at(self->fd, other, self->va, self->page, high));
+	EXPECT_EQ(0, mock_replace(self->fd, &mock, other));
+	EXPECT_TRUE(has_two_ranges(self->fd, other, far_windows));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, 0, UINT64_MAX));
+	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, self->va, self->page, high));
+	EXPECT_EQ(0, destroy(self->fd, mock.stdev));
+	EXPECT_TRUE(is_usable(self->fd, other, 0, UINT64_MAX));
 }
 
 /*

@@ -95,14 +95,24 @@ FIXTURE_TEARDOWN(vfio)
 	close(fd);
 }
 
-static int bind_device(int device, int iommufd)
+/* @idev: written: its ID. */
+static int bind_device_id(int device, int iommufd, __u32 *idev)
 {
 	struct vfio_device_bind_iommufd arg = {
 		.argsz = sizeof(arg),
 		.iommufd = iommufd,
 	};
+	int rc = command(device, VFIO_DEVICE_BIND_IOMMUFD, &arg);
 
-	return command(device, VFIO_DEVICE_BIND_IOMMUFD, &arg);
+	*idev = arg.out_devid;
+	return rc;
+}
+
+static int bind_device(int device, int iommufd)
+{
+	__u32 idev;
+
+	return bind_device_id(device, iommufd, &idev);
 }
 
 static int attach_device(int device, __u32 pt)
@@ -158,6 +168,67 @@ TEST_F(vfio, attach_without_memory)
 	/* an object, a domain, its table, and the window are among them */
 	EXPECT_LT(4, failures);
 	TH_LOG("%u places, %u of them failed", n - 2, failures);
+}
+
+TEST_F(vfio, hw_info)
+{
+	struct iommu_hw_info_vtd vtd = {};
+	struct iommu_hw_info arg = {
+		.flags = IOMMU_HW_INFO_FLAG_INPUT_TYPE,
+		.in_data_type = IOMMU_HW_INFO_TYPE_INTEL_VTD,
+		.data_len = sizeof(vtd),
+		.data_uptr = (uintptr_t)&vtd,
+	};
+	int device = open(self->node, O_RDWR | O_CLOEXEC);
+	int iommufd = open_iommu();
+	__u32 idev;
+
+	ASSERT_LE(0, device);
+	ASSERT_EQ(0, bind_device_id(device, iommufd, &idev));
+	ASSERT_EQ(0, get_hw_info(iommufd, idev, &arg));
+	EXPECT_EQ(IOMMU_HW_INFO_TYPE_INTEL_VTD, arg.out_data_type);
+	EXPECT_EQ(sizeof(vtd), arg.data_len);
+	/* no such unit has no capability at all */
+	EXPECT_NE(0, vtd.cap_reg);
+	EXPECT_NE(0, vtd.ecap_reg);
+	/* the device has no PASIDs */
+	EXPECT_EQ(0, arg.out_max_pasid_log2);
+	EXPECT_EQ(0, arg.out_capabilities & (IOMMU_HW_CAP_PCI_PASID_EXEC |
+					     IOMMU_HW_CAP_PCI_PASID_PRIV));
+	arg.in_data_type = IOMMU_HW_INFO_TYPE_SELFTEST;
+	EXPECT_EQ(-EOPNOTSUPP, get_hw_info(iommufd, idev, &arg));
+	close(device);
+	EXPECT_EQ(-ENOENT, get_hw_info(iommufd, idev, &arg));
+	close(iommufd);
+}
+
+/* Scenario 42. */
+TEST_F(vfio, parent_of_another_driver)
+{
+	int device = open(self->node, O_RDWR | O_CLOEXEC);
+	int iommufd = open_iommu();
+	__u32 ioas, idev, parent, hwpt;
+	struct mock mock;
+
+	ASSERT_LE(0, device);
+	ASSERT_EQ(0, reset_switches(iommufd));
+	ASSERT_EQ(0, ioas_alloc(iommufd, &ioas));
+	ASSERT_EQ(0, bind_device_id(device, iommufd, &idev));
+	ASSERT_EQ(0, mock_device(iommufd, ioas, &mock));
+	ASSERT_EQ(0, hwpt_alloc(iommufd, IOMMU_HWPT_ALLOC_NEST_PARENT, mock.idev,
+				ioas, &parent));
+	EXPECT_EQ(-EINVAL, nested_alloc(iommufd, idev, parent, 0, &hwpt));
+	EXPECT_EQ(0, nested_alloc(iommufd, mock.idev, parent, 0, &hwpt));
+	/* nor can the device be attached to either */
+	EXPECT_EQ(-EINVAL, attach_device(device, parent));
+	EXPECT_EQ(-EINVAL, attach_device(device, hwpt));
+	EXPECT_EQ(0, attach_device(device, ioas));
+	/* this time it is a replace */
+	EXPECT_EQ(-EINVAL, attach_device(device, parent));
+	EXPECT_EQ(-EINVAL, attach_device(device, hwpt));
+	EXPECT_EQ(-EINVAL, attach_device(device, mock.hwpt));
+	close(device);
+	close(iommufd);
 }
 
 TEST_HARNESS_MAIN
