@@ -16,6 +16,9 @@
  */
 #include <linux/device.h>
 #include <linux/iommu.h>
+#include <linux/minmax.h>
+#include <linux/pagemap.h>
+#include <linux/uaccess.h>
 
 #include <uapi/linux/iommufd.h>
 
@@ -67,8 +70,11 @@ iommufd_alloc_user_domain(const struct iommufd_hwpt_request *request,
 	struct iommu_domain *domain;
 	bool is_nested;
 
+	/* The caller holds the device, and has made sure of the data. */
+	pagefault_disable();
 	domain = ops->domain_alloc_user(request->dev, request->flags, parent,
 					request->user_data);
+	pagefault_enable();
 	if (IS_ERR_OR_NULL(domain))
 		return domain ?: ERR_PTR(-ENOMEM);
 
@@ -360,6 +366,9 @@ void iommufd_hwpt_unset_msi(struct iommufd_hwpt *hwpt,
 
 /* -- IOMMU_HWPT_ALLOC -- */
 
+/* The user can take the memory with the driver's data away as often as he likes. */
+#define IOMMUFD_MAX_FAULT_INS 8
+
 /* Return: what user space says of a paging HWPT, begun, or an ERR_PTR. */
 static struct iommufd_hwpt *
 iommufd_hwpt_begin_paging(struct iommufd_ioas *ioas,
@@ -436,18 +445,11 @@ iommufd_hwpt_begin_nested(struct iommufd_hwpt *parent,
 	return hwpt;
 }
 
-/* Return: a HWPT of the kind that goes with @cmd->pt_id, begun, or an ERR_PTR. */
+/* Return: a HWPT of the kind that goes with the target, begun, or an ERR_PTR. */
 static struct iommufd_hwpt *
-iommufd_ucmd_begin_hwpt(struct iommufd_ucmd *ucmd,
-			struct iommufd_hwpt_request *request)
+iommufd_hwpt_begin_on(struct iommufd_object *target,
+		      struct iommufd_hwpt_request *request)
 {
-	const struct iommu_hwpt_alloc *cmd = ucmd->cmd;
-	struct iommufd_object *target;
-
-	target = iommufd_ucmd_get(ucmd, cmd->pt_id, IOMMUFD_ANY_KIND);
-	if (IS_ERR(target))
-		return ERR_PTR(-EINVAL);
-
 	switch (target->ops->kind) {
 	case IOMMUFD_IOAS:
 		return iommufd_hwpt_begin_paging(to_ioas(target), request);
@@ -459,11 +461,44 @@ iommufd_ucmd_begin_hwpt(struct iommufd_ucmd *ucmd,
 	}
 }
 
+static struct iommufd_hwpt *
+iommufd_ucmd_begin_hwpt(struct iommufd_ucmd *ucmd,
+			struct iommufd_hwpt_request *request)
+{
+	const struct iommu_hwpt_alloc *cmd = ucmd->cmd;
+	struct iommufd_object *target;
+	struct iommufd_hwpt *hwpt;
+
+	target = iommufd_object_get(ucmd->ictx, cmd->pt_id, IOMMUFD_ANY_KIND);
+	if (IS_ERR(target))
+		return ERR_PTR(-EINVAL);
+	hwpt = iommufd_hwpt_begin_on(target, request);
+	iommufd_object_put(target);
+	return hwpt;
+}
+
 /*
- * The device is held only while its driver makes the domain: what comes after, the
- * filling, takes as long as user space likes, and who unbinds the device waits for
- * it.
+ * The device is held only while its driver makes the domain. What takes as long as
+ * user space likes, page faults and the filling, is done without it, because who
+ * unbinds the device waits for it.
  */
+static struct iommufd_hwpt *
+iommufd_ucmd_try_hwpt(struct iommufd_ucmd *ucmd,
+		      struct iommufd_hwpt_request *request)
+{
+	const struct iommu_hwpt_alloc *cmd = ucmd->cmd;
+	struct iommufd_object *device;
+	struct iommufd_hwpt *hwpt;
+
+	device = iommufd_object_get(ucmd->ictx, cmd->dev_id, IOMMUFD_DEVICE);
+	if (IS_ERR(device))
+		return ERR_CAST(device);
+	request->dev = iommufd_object_device(device);
+	hwpt = iommufd_ucmd_begin_hwpt(ucmd, request);
+	iommufd_object_put(device);
+	return hwpt;
+}
+
 static struct iommufd_hwpt *iommufd_ucmd_make_hwpt(struct iommufd_ucmd *ucmd)
 {
 	const struct iommu_hwpt_alloc *cmd = ucmd->cmd;
@@ -472,20 +507,23 @@ static struct iommufd_hwpt *iommufd_ucmd_make_hwpt(struct iommufd_ucmd *ucmd)
 		.uptr = u64_to_user_ptr(cmd->data_uptr),
 		.len = cmd->data_len,
 	};
-	struct iommufd_hwpt_request request = {
-		.flags = cmd->flags,
-		.user_data = cmd->data_len ? &user_data : NULL,
-	};
-	struct iommufd_object *device;
+	unsigned int tries = cmd->data_len ? IOMMUFD_MAX_FAULT_INS : 0;
 	struct iommufd_hwpt *hwpt;
 
-	device = iommufd_object_get(ucmd->ictx, cmd->dev_id, IOMMUFD_DEVICE);
-	if (IS_ERR(device))
-		return ERR_CAST(device);
-	request.dev = iommufd_object_device(device);
-	hwpt = iommufd_ucmd_begin_hwpt(ucmd, &request);
-	iommufd_object_put(device);
-	return hwpt;
+	for (;;) {
+		struct iommufd_hwpt_request request = {
+			.flags = cmd->flags,
+			.user_data = cmd->data_len ? &user_data : NULL,
+		};
+
+		hwpt = iommufd_ucmd_try_hwpt(ucmd, &request);
+		if (hwpt != ERR_PTR(-EFAULT) || !tries--)
+			return hwpt;
+		/* No driver has more to read than that. */
+		if (fault_in_readable(user_data.uptr,
+				      min(user_data.len, PAGE_SIZE)))
+			return hwpt;
+	}
 }
 
 static int iommufd_hwpt_complete(struct iommufd_ucmd *ucmd,

@@ -157,7 +157,7 @@ int iommufd_object_destroy_id(struct iommufd_ctx *ictx, u32 id);
 	(type *)__iommufd_object_begin(ictx, sizeof(type), ops);	\
 })
 
-/* COPY looks up two IOAS, HWPT_ALLOC a HWPT and a fault queue. */
+/* COPY looks up two IOAS, nothing looks up more objects. */
 #define IOMMUFD_MAX_HELD 2
 
 /**

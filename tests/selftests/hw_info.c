@@ -4,10 +4,9 @@
  */
 #include <linux/types.h>
 #include <pthread.h>
-#include <linux/userfaultfd.h>
-#include <sys/syscall.h>
 
 #include "mock.h"
+#include "park.h"
 #include "harness.h"
 
 #define INFO_BYTES	sizeof(struct iommu_test_hw_info)
@@ -387,31 +386,6 @@ static void *ask(void *data)
 	return NULL;
 }
 
-/* Whoever touches the page waits until it is filled. Return: the file, or -1. */
-static int park(void *page)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = {
-		.range = { .start = (uintptr_t)page, .len = page_bytes() },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
-
-	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) ||
-	    ioctl(uffd, UFFDIO_REGISTER, &range))
-		return -1;
-	return uffd;
-}
-
-static int fill(int uffd, void *page)
-{
-	struct uffdio_zeropage arg = {
-		.range = { .start = (uintptr_t)page, .len = page_bytes() },
-	};
-
-	return ioctl(uffd, UFFDIO_ZEROPAGE, &arg) ? -errno : 0;
-}
-
 /*
  * The device can be unbound while the answer waits for user space.
  * Scenarios 23 and 56.
@@ -426,16 +400,14 @@ TEST_F(hw_info, room_that_is_kept_waiting)
 			.data_uptr = (uintptr_t)self->pages,
 		},
 	};
-	struct uffd_msg message;
 	int uffd = park(self->pages);
 
 	ASSERT_LE(0, uffd);
 	ASSERT_EQ(0, pthread_create(&asker.thread, NULL, ask, &asker));
-	ASSERT_EQ(sizeof(message), read(uffd, &message, sizeof(message)));
-	EXPECT_EQ(UFFD_EVENT_PAGEFAULT, message.event);
+	ASSERT_TRUE(is_parked(uffd));
 	/* this unbinds it, and waits for whoever holds it */
 	EXPECT_EQ(0, destroy(self->fd, self->mock.stdev));
-	EXPECT_EQ(0, fill(uffd, self->pages));
+	EXPECT_EQ(0, unpark(uffd, self->pages));
 	ASSERT_EQ(0, pthread_join(asker.thread, NULL));
 	EXPECT_EQ(0, asker.rc);
 	EXPECT_EQ(INFO_BYTES, asker.arg.data_len);

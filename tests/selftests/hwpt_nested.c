@@ -4,10 +4,9 @@
  */
 #include <linux/types.h>
 #include <pthread.h>
-#include <linux/userfaultfd.h>
-#include <sys/syscall.h>
 
 #include "mock.h"
+#include "park.h"
 #include "harness.h"
 
 #define DEFAULT		IOMMU_TEST_IOTLB_DEFAULT
@@ -663,31 +662,6 @@ static void *invalidate_once(void *data)
 	return NULL;
 }
 
-static int park(void *page)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = {
-		.range = { .start = (uintptr_t)page, .len = page_bytes() },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
-
-	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) ||
-	    ioctl(uffd, UFFDIO_REGISTER, &range))
-		return -1;
-	return uffd;
-}
-
-/* What is in the page afterwards are requests to invalidate entry 0. */
-static int fill(int uffd, void *page)
-{
-	struct uffdio_zeropage arg = {
-		.range = { .start = (uintptr_t)page, .len = page_bytes() },
-	};
-
-	return ioctl(uffd, UFFDIO_ZEROPAGE, &arg) ? -errno : 0;
-}
-
 /*
  * While the requests are waited for, the HWPT stays, and nobody else waits.
  * Scenario 56.
@@ -703,7 +677,6 @@ TEST_F(nested, invalidate_that_is_kept_waiting)
 		.requests = page,
 		.num = 2,
 	};
-	struct uffd_msg message;
 	int uffd = park(page);
 	struct mock other;
 	__u32 num = 1;
@@ -711,7 +684,7 @@ TEST_F(nested, invalidate_that_is_kept_waiting)
 	ASSERT_LE(0, uffd);
 	ASSERT_EQ(0, mock_device(self->fd, self->hwpt, &other));
 	ASSERT_EQ(0, pthread_create(&caller.thread, NULL, invalidate_once, &caller));
-	ASSERT_EQ(sizeof(message), read(uffd, &message, sizeof(message)));
+	ASSERT_TRUE(is_parked(uffd));
 	/* devices come and go, maps and other requests are carried out */
 	EXPECT_EQ(0, mock_replace(self->fd, &self->mock, self->hwpt));
 	EXPECT_EQ(0, destroy(self->fd, other.stdev));
@@ -720,12 +693,71 @@ TEST_F(nested, invalidate_that_is_kept_waiting)
 	EXPECT_EQ(0, mock_invalidate(self->fd, self->hwpt, &request, &num));
 	EXPECT_EQ(0, check_iotlb(self->fd, self->hwpt, 0, DEFAULT));
 	EXPECT_EQ(0, check_iotlb(self->fd, self->hwpt, 1, 0));
-	EXPECT_EQ(0, fill(uffd, page));
+	EXPECT_EQ(0, unpark(uffd, page));
 	ASSERT_EQ(0, pthread_join(caller.thread, NULL));
 	EXPECT_EQ(0, caller.rc);
 	EXPECT_EQ(2, caller.num);
 	EXPECT_EQ(0, check_iotlb(self->fd, self->hwpt, 0, 0));
 	close(uffd);
+}
+
+/* A thread that makes a nested HWPT of what stands in a page. */
+struct maker {
+	pthread_t thread;
+	int fd;
+	struct iommu_hwpt_alloc arg;
+	__u32 hwpt;
+	int rc;
+};
+
+static void *make_nested(void *data)
+{
+	struct maker *maker = data;
+
+	maker->rc = hwpt_alloc_data(maker->fd, &maker->arg, &maker->hwpt);
+	return NULL;
+}
+
+/*
+ * Nobody who unbinds the device waits for the memory with the driver's data, which
+ * comes when user space likes. Scenarios 23 and 56.
+ */
+TEST_F(nested, data_that_is_kept_waiting)
+{
+	void *page = mmap(NULL, self->page, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct maker maker = {
+		.fd = self->fd,
+		.arg = {
+			.dev_id = self->mock.idev,
+			.pt_id = self->parent,
+			.data_type = IOMMU_HWPT_DATA_SELFTEST,
+			.data_len = sizeof(struct iommu_hwpt_selftest),
+			.data_uptr = (uintptr_t)page,
+		},
+	};
+	int uffd = park(page);
+
+	ASSERT_LE(0, uffd);
+	ASSERT_EQ(0, pthread_create(&maker.thread, NULL, make_nested, &maker));
+	ASSERT_TRUE(is_parked(uffd));
+	EXPECT_EQ(0, destroy(self->fd, self->hwpt));
+	EXPECT_EQ(0, destroy(self->fd, self->parent));
+	EXPECT_EQ(0, destroy(self->fd, self->mock.stdev));
+	EXPECT_EQ(0, unpark(uffd, page));
+	ASSERT_EQ(0, pthread_join(maker.thread, NULL));
+	EXPECT_EQ(-ENOENT, maker.rc);
+	close(uffd);
+
+	/* what comes in time is read */
+	ASSERT_EQ(0, madvise(page, self->page, MADV_DONTNEED));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &self->mock));
+	ASSERT_EQ(0, hwpt_alloc(self->fd, NEST_PARENT, self->mock.idev, self->ioas,
+				&self->parent));
+	maker.arg.dev_id = self->mock.idev;
+	maker.arg.pt_id = self->parent;
+	ASSERT_EQ(0, hwpt_alloc_data(self->fd, &maker.arg, &maker.hwpt));
+	EXPECT_TRUE(holds(self->fd, maker.hwpt, 0));
 }
 
 /* A thread that invalidates until the HWPT is gone. */
