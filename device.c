@@ -26,6 +26,7 @@
 
 #include "iommu-priv.h"
 
+#include "attachment.h"
 #include "debug.h"
 #include "device.h"
 #include "hwpt.h"
@@ -46,9 +47,8 @@ MODULE_PARM_DESC(allow_unsafe_interrupts,
  *	it guards what follows
  * @attached: the attached ones, struct iommufd_device
  * @hwpt: what they are attached to, NULL exactly if there are none
- * @handles: for the core: the one of the current attachment, and the one of the
- *	next while there is a change
- * @handle_index: which of the two is the current one
+ * @attachments: for the core, used in turn
+ * @attachment_index: which of them is the current one, if there is one
  */
 struct iommufd_group {
 	struct iommufd_ctx *ictx;
@@ -57,8 +57,8 @@ struct iommufd_group {
 	struct iommufd_turn turn;
 	struct list_head attached;
 	struct iommufd_hwpt *hwpt;
-	struct iommu_attach_handle handles[2];
-	unsigned int handle_index;
+	struct iommufd_attachment attachments[IOMMUFD_NR_ATTACHMENTS];
+	unsigned int attachment_index;
 };
 
 /**
@@ -70,6 +70,7 @@ struct iommufd_group {
  * @group_item: in iommufd_group.attached, empty while it is not attached
  * @msi_window: where its MSI doorbells have to be mapped; valid while it is
  *	attached
+ * @faulter: as one that reports page faults
  */
 struct iommufd_device {
 	struct iommufd_object obj;
@@ -78,6 +79,7 @@ struct iommufd_device {
 	struct file *held_file;
 	struct list_head group_item;
 	struct iopt_msi_window msi_window;
+	struct iommufd_faulter faulter;
 };
 
 DEFINE_FREE(iommu_group, struct iommu_group *, iommu_group_put(_T))
@@ -97,6 +99,8 @@ static struct iommufd_group *iommufd_group_alloc(struct iommufd_ctx *ictx,
 	igroup->group = iommu_group_ref_get(group);
 	iommufd_turn_init(&igroup->turn);
 	INIT_LIST_HEAD(&igroup->attached);
+	for (int i = 0; i < IOMMUFD_NR_ATTACHMENTS; i++)
+		iommufd_attachment_init(&igroup->attachments[i]);
 	return igroup;
 }
 
@@ -227,6 +231,8 @@ static struct iommufd_device *iommufd_device_begin(struct iommufd_ctx *ictx,
 		return idev;
 
 	idev->dev = dev;
+	idev->faulter.dev = dev;
+	idev->faulter.id = idev->obj.id;
 	INIT_LIST_HEAD(&idev->group_item);
 	rc = iommufd_device_claim(idev, group);
 	if (rc) {
@@ -396,13 +402,48 @@ static int iommufd_device_fit(struct iommufd_device *idev,
 
 /* -- moving a group to a HWPT -- */
 
-/* Have the core and the driver do it. The other handle is free again after. */
-static int iommufd_group_switch(struct iommufd_group *igroup,
-				struct iommufd_hwpt *hwpt)
+static struct iommufd_attachment *
+iommufd_group_current(struct iommufd_group *igroup)
 {
-	unsigned int next_index = !igroup->handle_index;
-	struct iommu_attach_handle *handle = &igroup->handles[next_index];
-	struct iommu_domain *domain = hwpt->member.domain;
+	return &igroup->attachments[igroup->attachment_index];
+}
+
+/* Page faults do not go through the attachment any more. */
+static void iommufd_group_leave(struct iommufd_group *igroup,
+				struct iommufd_attachment *attachment)
+{
+	struct iommufd_device *idev;
+
+	list_for_each_entry(idev, &igroup->attached, group_item)
+		iommufd_attachment_leave(attachment, &idev->faulter);
+	iommufd_attachment_end(attachment);
+}
+
+/* Page faults go through the attachment as soon as the core has it. */
+static int iommufd_group_join(struct iommufd_group *igroup,
+			      struct iommufd_attachment *attachment,
+			      struct iommufd_fault *fault)
+{
+	struct iommufd_device *idev;
+	int rc;
+
+	iommufd_attachment_begin(attachment, fault);
+	list_for_each_entry(idev, &igroup->attached, group_item) {
+		rc = iommufd_attachment_join(attachment, &idev->faulter);
+		if (rc) {
+			iommufd_group_leave(igroup, attachment);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* Have the core and the driver do it. */
+static int iommufd_group_attach(struct iommufd_group *igroup,
+				struct iommu_domain *domain,
+				struct iommufd_attachment *attachment)
+{
+	struct iommu_attach_handle *handle = &attachment->handle;
 	int rc;
 
 	if (igroup->hwpt)
@@ -410,8 +451,39 @@ static int iommufd_group_switch(struct iommufd_group *igroup,
 	else
 		rc = iommu_attach_group_handle(domain, igroup->group, handle);
 	if (!rc)
-		igroup->handle_index = next_index;
+		iommufd_attachment_settle(attachment);
 	return rc;
+}
+
+static int iommufd_group_switch(struct iommufd_group *igroup,
+				struct iommufd_hwpt *hwpt)
+{
+	struct iommufd_attachment *old = iommufd_group_current(igroup), *new;
+	unsigned int next_index;
+	int rc;
+
+	next_index = (igroup->attachment_index + 1) % IOMMUFD_NR_ATTACHMENTS;
+	new = &igroup->attachments[next_index];
+	rc = iommufd_group_join(igroup, new, hwpt->fault);
+	if (rc)
+		return rc;
+	rc = iommufd_group_attach(igroup, hwpt->member.domain, new);
+	if (rc) {
+		iommufd_group_leave(igroup, new);
+		return rc;
+	}
+	igroup->attachment_index = next_index;
+	if (igroup->hwpt)
+		iommufd_group_leave(igroup, old);
+	return 0;
+}
+
+/* Undo iommufd_group_switch() of a group that was not attached. */
+static void iommufd_group_detach(struct iommufd_group *igroup,
+				 struct iommufd_hwpt *hwpt)
+{
+	iommu_detach_group_handle(hwpt->member.domain, igroup->group);
+	iommufd_group_leave(igroup, iommufd_group_current(igroup));
 }
 
 /* Undo iommufd_device_fit() for the devices in front of one, NULL for all. */
@@ -481,7 +553,7 @@ static int iommufd_group_enter_new(struct iommufd_group *igroup,
 		return rc;
 	rc = iommufd_hwpt_mirror(hwpt);
 	if (rc)
-		iommu_detach_group_handle(hwpt->member.domain, igroup->group);
+		iommufd_group_detach(igroup, hwpt);
 	return rc;
 }
 
@@ -667,6 +739,21 @@ static int iommufd_group_move(struct iommufd_group *igroup,
 	return 0;
 }
 
+static int iommufd_device_enter(struct iommufd_device *idev,
+				struct iommufd_hwpt *hwpt)
+{
+	int rc;
+
+	rc = iommufd_device_fit(idev, hwpt);
+	if (rc)
+		return rc;
+	rc = iommufd_attachment_join(iommufd_group_current(idev->igroup),
+				     &idev->faulter);
+	if (rc)
+		iommufd_hwpt_unset_msi(hwpt, &idev->msi_window);
+	return rc;
+}
+
 /* Attach a device of a group that is attached. */
 static int iommufd_device_join(struct iommufd_device *idev)
 {
@@ -679,7 +766,7 @@ static int iommufd_device_join(struct iommufd_device *idev)
 	rc = iopt_reserve_device(iopt, idev->dev, &idev->msi_window);
 	if (rc)
 		return rc;
-	rc = iommufd_device_fit(idev, igroup->hwpt);
+	rc = iommufd_device_enter(idev, igroup->hwpt);
 	if (rc) {
 		iopt_unreserve(iopt, idev->dev);
 		return rc;
@@ -809,21 +896,24 @@ void iommufd_device_detach(struct iommufd_device *idev)
 {
 	struct iommufd_group *igroup = idev->igroup;
 	struct iommufd_hwpt *hwpt;
+	bool is_last;
 
 	guard(iommufd_turn)(&igroup->turn);
 	if (WARN_ON(list_empty(&idev->group_item)))
 		return;
 
 	hwpt = igroup->hwpt;
+	is_last = list_is_singular(&igroup->attached);
+	if (is_last)
+		iommufd_group_detach(igroup, hwpt);
+	else
+		iommufd_attachment_leave(iommufd_group_current(igroup),
+					 &idev->faulter);
 	list_del_init(&idev->group_item);
-	if (!list_empty(&igroup->attached)) {
-		iopt_unreserve(&hwpt->ioas->iopt, idev->dev);
-		return;
-	}
-
-	iommu_detach_group_handle(hwpt->member.domain, igroup->group);
-	igroup->hwpt = NULL;
 	iopt_unreserve(&hwpt->ioas->iopt, idev->dev);
-	iommufd_hwpt_put(hwpt);
+	if (is_last) {
+		igroup->hwpt = NULL;
+		iommufd_hwpt_put(hwpt);
+	}
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_device_detach, IOMMUFD);

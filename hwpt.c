@@ -24,7 +24,9 @@
 
 #include "iommu-priv.h"
 
+#include "attachment.h"
 #include "device.h"
+#include "fault.h"
 #include "hwpt.h"
 #include "ioas.h"
 
@@ -53,6 +55,8 @@ static void iommufd_hwpt_nested_destroy(struct iommufd_object *object)
 	struct iommufd_hwpt *hwpt = to_hwpt(object);
 
 	iommu_domain_free(hwpt->member.domain);
+	if (hwpt->fault)
+		iommufd_object_unuse(&hwpt->fault->obj);
 	iommufd_object_unuse(&hwpt->parent->obj);
 }
 
@@ -526,18 +530,34 @@ static struct iommufd_hwpt *iommufd_ucmd_make_hwpt(struct iommufd_ucmd *ucmd)
 	}
 }
 
+/* Nobody is attached yet. */
+static int iommufd_hwpt_set_fault(struct iommufd_hwpt *hwpt, u32 fault_id)
+{
+	struct iommufd_object *object;
+	int rc;
+
+	object = iommufd_object_get(hwpt->obj.ictx, fault_id, IOMMUFD_FAULT);
+	if (IS_ERR(object))
+		return PTR_ERR(object);
+	rc = iommufd_object_use(object);
+	if (!rc) {
+		hwpt->fault = to_fault(object);
+		hwpt->member.domain->iopf_handler = iommufd_attachment_report;
+	}
+	iommufd_object_put(object);
+	return rc;
+}
+
 static int iommufd_hwpt_complete(struct iommufd_ucmd *ucmd,
 				 struct iommufd_hwpt *hwpt)
 {
 	const struct iommu_hwpt_alloc *cmd = ucmd->cmd;
-	struct iommufd_object *fault;
 
 	if (!hwpt->parent)
 		return iommufd_hwpt_mirror(hwpt);
 	if (!(cmd->flags & IOMMU_HWPT_FAULT_ID_VALID))
 		return 0;
-	fault = iommufd_ucmd_get(ucmd, cmd->fault_id, IOMMUFD_FAULT);
-	return PTR_ERR_OR_ZERO(fault);
+	return iommufd_hwpt_set_fault(hwpt, cmd->fault_id);
 }
 
 /**

@@ -19,6 +19,7 @@
 
 struct device;
 struct iommu_user_data;
+struct iommufd_fault;
 struct iommufd_ioas;
 
 /**
@@ -27,6 +28,7 @@ struct iommufd_ioas;
  *	on it
  * @ioas: what it, or its parent, mirrors; used by a paging HWPT all its life
  * @parent: of a nested HWPT: what it is nested on, and uses all its life
+ * @fault: of a nested HWPT: where the page faults go, used; NULL if nowhere
  * @member: its domain; of a paging HWPT, as a member of the IOAS's domains
  * @ioas_item: of an automatic HWPT: in iommufd_ioas.auto_hwpts
  * @msi_window: of a paging HWPT: where the domain has its MSI doorbells; guarded
@@ -42,6 +44,7 @@ struct iommufd_hwpt {
 	struct iommufd_object obj;
 	struct iommufd_ioas *ioas;
 	struct iommufd_hwpt *parent;
+	struct iommufd_fault *fault;
 	struct iopt_domain member;
 	struct list_head ioas_item;
 	struct iopt_msi_window msi_window;

@@ -63,7 +63,7 @@ bool iommufd_ctx_destroy_objects(struct iommufd_ctx *ictx);
  * @IOMMUFD_IOAS: ioas.c
  * @IOMMUFD_HWPT: hwpt.c, a paging one
  * @IOMMUFD_HWPT_NESTED: hwpt.c
- * @IOMMUFD_FAULT: a fault queue
+ * @IOMMUFD_FAULT: fault.c
  * @IOMMUFD_ACCESS: access.c
  * @IOMMUFD_STDEV: selftest.c
  * @IOMMUFD_NR_KINDS: so many
@@ -133,6 +133,7 @@ void iommufd_object_abort(struct iommufd_object *object);
 
 struct iommufd_object *iommufd_object_get(struct iommufd_ctx *ictx, u32 id,
 					  enum iommufd_kind kind);
+void iommufd_object_hold(struct iommufd_object *object);
 void iommufd_object_put(struct iommufd_object *object);
 
 int iommufd_object_use(struct iommufd_object *object);

@@ -27,6 +27,7 @@
 
 #include "device.h"
 #include "entry.h"
+#include "fault.h"
 #include "hwpt.h"
 #include "ioas.h"
 #include "iommufd_private.h"
@@ -158,6 +159,10 @@ iommufd_ioctls[IOMMUFD_LAST_CMD - IOMMUFD_CMD_BASE + 1] = {
 	IOCTL(HWPT_INVALIDATE, struct iommu_hwpt_invalidate, __reserved,
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_hwpt_invalidate),
+	IOCTL(FAULT_QUEUE_ALLOC, struct iommu_fault_alloc, out_fault_fd,
+	      FLAGS(struct iommu_fault_alloc, 0),
+	      .has_reply = true,
+	      .handle = iommufd_ucmd_fault_alloc),
 #ifdef CONFIG_IOMMUFD_TEST
 	IOCTL(TEST_CMD, struct iommu_test_cmd, last,
 	      .reserved = { RESERVED(struct iommu_test_cmd, __reserved, u32) },
@@ -503,6 +508,7 @@ static int __init iommufd_teach_lock_order(void)
 {
 	struct mm_struct *mm = current->mm;
 	struct iommufd_ctx ictx = {};
+	struct iommufd_fault *fault;
 	struct iommufd_ioas *ioas;
 
 	if (!IS_ENABLED(CONFIG_PROVE_LOCKING))
@@ -512,6 +518,11 @@ static int __init iommufd_teach_lock_order(void)
 	ioas = iommufd_ioas_begin(&ictx);
 	if (IS_ERR(ioas))
 		return PTR_ERR(ioas);
+	fault = iommufd_fault_begin(&ictx);
+	if (IS_ERR(fault)) {
+		iommufd_object_abort(&ioas->obj);
+		return PTR_ERR(fault);
+	}
 
 	scoped_guard(iommufd_turn, &ioas->attach_turn) {
 		if (mm)
@@ -522,9 +533,14 @@ static int __init iommufd_teach_lock_order(void)
 		fs_reclaim_release(GFP_KERNEL);
 		up_read(&ioas->iopt.iova_rwsem);
 		mutex_unlock(&ioas->mutex);
+		mutex_lock(&fault->mutex);
+		xa_lock(&fault->groups);
+		xa_unlock(&fault->groups);
+		mutex_unlock(&fault->mutex);
 		if (mm)
 			mmap_read_unlock(mm);
 	}
+	iommufd_object_abort(&fault->obj);
 	iommufd_object_abort(&ioas->obj);
 	return 0;
 }

@@ -14,7 +14,8 @@
  *		when it turned out that nobody will learn of it.
  * publish	From now on anybody can look it up, and retire it: the maker must
  *		not touch it again, unless it holds a use. Cannot fail.
- * get, put	A call in flight. It ends soon, or when a fatal signal arrives.
+ * get, put	A call in flight. It ends soon, or when a fatal signal arrives. Who
+ *		knows of a user that stays does without the look-up (hold).
  * use, unuse	Another object that cannot do without this one. Lasts. Only
  *		somebody the object cannot slip away from may ask: who is inside
  *		a call, or holds the lock of a list that ops->destroy() takes the
@@ -184,8 +185,19 @@ struct iommufd_object *iommufd_object_get(struct iommufd_ctx *ictx, u32 id,
 }
 
 /**
+ * iommufd_object_hold - begin a call on an object that does not have to be looked up
+ * @object: a published object that stays in use meanwhile
+ *
+ * Context: Any. The call is over with iommufd_object_put().
+ */
+void iommufd_object_hold(struct iommufd_object *object)
+{
+	refcount_inc(&object->calls);
+}
+
+/**
  * iommufd_object_put - the call is over
- * @object: from iommufd_object_get()
+ * @object: from iommufd_object_get() or iommufd_object_hold()
  *
  * Context: Any.
  */
