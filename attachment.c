@@ -32,6 +32,7 @@
 
 #include "attachment.h"
 #include "fault.h"
+#include "test_hooks.h"
 
 /**
  * iommufd_attachment_init - an attachment that is not one yet
@@ -270,6 +271,7 @@ static bool iommufd_attachment_queue(struct iommufd_attachment *attachment,
  */
 int iommufd_attachment_report(struct iopf_group *group)
 {
+	iommufd_test_slow_report(group->last_fault.fault.prm.addr);
 	/* Otherwise the core answers as well when the device goes. */
 	iopf_group_dequeue(group);
 	if (!iommufd_attachment_queue(iommufd_group_attachment(group), group)) {

@@ -38,6 +38,11 @@ void iommufd_test_slow_source(unsigned long address, unsigned long npages)
 	mock_switch_delay_pin(address, address + npages * PAGE_SIZE - 1);
 }
 
+void iommufd_test_slow_report(u64 addr)
+{
+	mock_switch_delay_report(addr);
+}
+
 /* -- a mock device as an object -- */
 
 /**
@@ -383,6 +388,7 @@ static int (*const iommufd_test_ops[])(struct iommufd_ucmd *ucmd) = {
 	[IOMMU_TEST_OP_ACCESS_REPLACE_IOAS] = iommufd_test_access_replace,
 	[IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS] = iommufd_test_mock_domain_flags,
 	[IOMMU_TEST_OP_MD_CHECK_IOTLB] = iommufd_test_check_iotlb,
+	[IOMMU_TEST_OP_TRIGGER_IOPF] = iommufd_test_trigger_iopf,
 };
 
 /**
@@ -410,10 +416,15 @@ int iommufd_ucmd_test(struct iommufd_ucmd *ucmd)
  */
 int __init iommufd_test_init(void)
 {
-	int rc = mock_iommu_init();
+	int rc = mock_iopf_init();
 
 	if (rc)
 		return rc;
+	rc = mock_iommu_init();
+	if (rc) {
+		mock_iopf_exit();
+		return rc;
+	}
 	fail_iommufd_dir = fault_create_debugfs_attr("fail_iommufd", NULL,
 						     &fail_iommufd);
 	mock_switch_init();
@@ -430,4 +441,5 @@ void iommufd_test_exit(void)
 	mock_switch_exit();
 	debugfs_remove(fail_iommufd_dir);
 	mock_iommu_exit();
+	mock_iopf_exit();
 }

@@ -6,6 +6,7 @@
  *	selftest_mock.c		the bus, its devices, and the driver's front
  *	selftest_domain.c	the driver's page tables, and its personalities
  *	selftest_nested.c	domains without a page table of their own
+ *	selftest_fault.c	page requests of the devices
  *	selftest_access.c	an in-kernel user, driven through a file
  *	selftest_switch.c	what a test can set, below /sys/kernel/debug/iommufd_mock
  */
@@ -13,16 +14,48 @@
 #define __IOMMUFD_SELFTEST_H
 
 #include <linux/iommu.h>
+#include <linux/rwsem.h>
 #include <linux/types.h>
+#include <linux/xarray.h>
 
+struct dentry;
 struct io_pagetable;
 struct iommufd_ucmd;
 struct mock_dev;
+
+/**
+ * struct mock_faults - the page requests of a device
+ * @rwsem: held for reading while one is reported, hence for writing to have none
+ *	under way; guards the next two
+ * @is_on: it sends them
+ * @is_attached: it is attached to something that is not blocked
+ * @unanswered: numbers of those without an answer
+ */
+struct mock_faults {
+	struct rw_semaphore rwsem;
+	bool is_on;
+	bool is_attached;
+	struct xarray unanswered;
+};
+
+/* selftest_fault.c */
+void mock_faults_init(struct mock_faults *faults);
+void mock_faults_release(struct mock_faults *faults);
+void mock_faults_attached(struct mock_faults *faults, bool is_blocked);
+int mock_dev_enable_feat(struct device *dev, enum iommu_dev_features feature);
+int mock_dev_disable_feat(struct device *dev, enum iommu_dev_features feature);
+void mock_page_response(struct device *dev, struct iopf_fault *iopf,
+			struct iommu_page_response *response);
+int iommufd_test_trigger_iopf(struct iommufd_ucmd *ucmd);
+void mock_faults_add_switches(struct dentry *dir);
+int mock_iopf_init(void);
+void mock_iopf_exit(void);
 
 /* selftest_mock.c */
 struct mock_dev *mock_dev_create(u32 dev_flags);
 void mock_dev_destroy(struct mock_dev *mdev);
 struct device *mock_dev_device(struct mock_dev *mdev);
+struct mock_faults *mock_dev_faults(struct device *dev);
 int mock_dev_attach(struct iommu_domain *domain, struct device *dev);
 int mock_iommu_init(void);
 void mock_iommu_exit(void);
@@ -149,6 +182,7 @@ void mock_switch_delay_pin(unsigned long first_address,
 bool mock_switch_keeps_pins(void);
 u32 mock_switch_unpin_pages(void);
 bool mock_switch_copies_in_worker(void);
+void mock_switch_delay_report(unsigned long addr);
 void mock_switch_delay_map(unsigned long first_iova, unsigned long last_iova);
 void mock_switch_init(void);
 void mock_switch_exit(void);

@@ -42,6 +42,7 @@
  * @coherency: whether its DMA snoops caches
  * @domain: the paging or nested domain it is attached to or NULL; guarded by the
  *	core, which does one attach at a time in a group
+ * @faults: its page requests
  */
 struct mock_dev {
 	struct device dev;
@@ -51,6 +52,7 @@ struct mock_dev {
 	enum mock_kind kind;
 	enum mock_coherency coherency;
 	struct iommu_domain *domain;
+	struct mock_faults faults;
 };
 
 static struct platform_device *mock_platform_device;
@@ -195,6 +197,7 @@ int mock_dev_attach(struct iommu_domain *domain, struct device *dev)
 	mdev->domain = paging ? domain : NULL;
 	if (mdev->domain)
 		mock_count_device(mdev->domain, 1);
+	mock_faults_attached(&mdev->faults, !mdev->domain);
 	return 0;
 }
 
@@ -276,6 +279,9 @@ static const struct iommu_ops mock_iommu_ops = {
 	.probe_device = mock_probe_device,
 	.device_group = mock_device_group,
 	.get_resv_regions = mock_get_resv_regions,
+	.dev_enable_feat = mock_dev_enable_feat,
+	.dev_disable_feat = mock_dev_disable_feat,
+	.page_response = mock_page_response,
 	.blocked_domain = &mock_blocking_domain,
 	.default_domain = &mock_blocking_domain,
 	.release_domain = &mock_blocking_domain,
@@ -313,10 +319,23 @@ struct device *mock_dev_device(struct mock_dev *mdev)
 	return &mdev->dev;
 }
 
+/**
+ * mock_dev_faults - the page requests of a device
+ * @dev: a mock device
+ *
+ * Context: Any.
+ * Return: them.
+ */
+struct mock_faults *mock_dev_faults(struct device *dev)
+{
+	return &to_mock_dev(dev)->faults;
+}
+
 static void mock_dev_release(struct device *dev)
 {
 	struct mock_dev *mdev = to_mock_dev(dev);
 
+	mock_faults_release(&mdev->faults);
 	ida_free(&mock_numbers, mdev->number);
 	kfree(mdev);
 }
@@ -388,6 +407,7 @@ struct mock_dev *mock_dev_create(u32 dev_flags)
 	mdev->iommu = mock_switch_is_plain() ? &mock_plain_iommu : &mock_iommu;
 	mdev->kind = mock_switch_kind();
 	mdev->coherency = mock_switch_coherency();
+	mock_faults_init(&mdev->faults);
 	device_initialize(&mdev->dev);
 	mdev->dev.bus = &mock_bus;
 	mdev->dev.release = mock_dev_release;

@@ -32,6 +32,13 @@
  *			these IOVA wait, until anything else is written. Read: how
  *			many are waiting
  * pin_gate		the same for whoever pins one of these user addresses
+ * report_gate		the same for the report of a page fault at one of these addresses,
+ *			when the core has found out whose it is
+ * fault_pages		n: a page fault is of a group of n more pages in front of it
+ * fault_is_late		changes of the domain do not wait for page faults under way
+ * faults_reported, faults_withheld, faults_success, faults_invalid, faults_failure
+ *			counted by the mock: groups of page faults that the core was
+ *			told of, that were not sent, and answers by code
  *
  * They are global: tests that use them do not run side by side.
  */
@@ -92,6 +99,7 @@ struct mock_gate {
 
 static MOCK_GATE(mock_map_gate);
 static MOCK_GATE(mock_pin_gate);
+static MOCK_GATE(mock_report_gate);
 
 /* A reserved region of all devices; there is none while the length is 0. */
 static struct {
@@ -328,6 +336,17 @@ void mock_switch_delay_map(unsigned long first_iova, unsigned long last_iova)
 	mock_gate_pass(&mock_map_gate, first_iova, last_iova);
 }
 
+/**
+ * mock_switch_delay_report - wait as long as the report of a fault is to take longer
+ * @addr: where
+ *
+ * Context: Process context, may sleep; less long after a fatal signal.
+ */
+void mock_switch_delay_report(unsigned long addr)
+{
+	mock_gate_pass(&mock_report_gate, addr, addr);
+}
+
 /* -- the files -- */
 
 static ssize_t mock_copy_line(char *line, size_t room, const char __user *from,
@@ -493,6 +512,9 @@ void mock_switch_init(void)
 			    &mock_gate_fops);
 	debugfs_create_file("pin_gate", 0600, dir, &mock_pin_gate,
 			    &mock_gate_fops);
+	debugfs_create_file("report_gate", 0600, dir, &mock_report_gate,
+			    &mock_gate_fops);
+	mock_faults_add_switches(dir);
 	debugfs_create_atomic_t("fail_map_entry", 0600, dir,
 				&mock_switch_fail_entry);
 	debugfs_create_x64("stuck_iova", 0600, dir, &mock_switch_stuck_iova);

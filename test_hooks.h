@@ -34,6 +34,14 @@ bool iommufd_should_fail(void);
 void iommufd_test_slow_source(unsigned long address, unsigned long npages);
 
 /**
+ * iommufd_test_slow_report - make the report of a page fault take long
+ * @addr: where it was
+ *
+ * Context: Process context, may sleep; less long after a fatal signal.
+ */
+void iommufd_test_slow_report(u64 addr);
+
+/**
  * iommufd_test_is_mock - is this one of our own devices?
  * @dev: the device
  *
@@ -70,6 +78,10 @@ static inline bool iommufd_should_fail(void)
 
 static inline void iommufd_test_slow_source(unsigned long address,
 					    unsigned long npages)
+{
+}
+
+static inline void iommufd_test_slow_report(u64 addr)
 {
 }
 
