@@ -217,6 +217,31 @@ static inline int hwpt_invalidate(int fd, struct iommu_hwpt_invalidate *arg,
 	return rc;
 }
 
+/* @file, where there is one, is the file of the queue. */
+static inline int fault_alloc(int fd, __u32 *fault, int *file)
+{
+	struct iommu_fault_alloc arg = { .size = sizeof(arg) };
+	int rc = command(fd, IOMMU_FAULT_QUEUE_ALLOC, &arg);
+
+	*fault = arg.out_fault_id;
+	*file = rc ? -1 : (int)arg.out_fault_fd;
+	return rc;
+}
+
+/* Answer a group of page faults. */
+static inline int answer(int file, __u32 cookie, __u32 code)
+{
+	struct iommu_hwpt_page_response response = {
+		.cookie = cookie,
+		.code = code,
+	};
+	ssize_t written = write(file, &response, sizeof(response));
+
+	if (written < 0)
+		return -errno;
+	return written == sizeof(response) ? 0 : -EIO;
+}
+
 static inline int vfio_ioas(int fd, __u16 op, __u32 *id)
 {
 	struct iommu_vfio_ioas arg = { .size = sizeof(arg), .op = op, .ioas_id = *id };

@@ -37,6 +37,8 @@ static const struct command_info commands[] = {
 	  .grown = 24 },
 	{ "GET_HW_INFO", IOMMU_GET_HW_INFO, 32, sizeof(struct iommu_hw_info), -ENOENT,
 	  .grown = 8 },
+	{ "FAULT_QUEUE_ALLOC", IOMMU_FAULT_QUEUE_ALLOC, 16,
+	  sizeof(struct iommu_fault_alloc), 0 },
 	{ "HWPT_INVALIDATE", IOMMU_HWPT_INVALIDATE, 32,
 	  sizeof(struct iommu_hwpt_invalidate), -ENOENT },
 	{ "VFIO_IOAS", IOMMU_VFIO_IOAS, 12, sizeof(struct iommu_vfio_ioas), -ENODEV },

@@ -526,4 +526,62 @@ TEST_F(places, hw_info)
 	sweep(_metadata, &self->world, &path);
 }
 
+/* A fault that the device was not told of, or that could not be queued. */
+static int read_and_answer(int file)
+{
+	struct iommu_hwpt_pgfault record;
+	ssize_t bytes = read(file, &record, sizeof(record));
+
+	if (bytes < 0)
+		return -errno;
+	return bytes ? answer(file, record.cookie, IOMMUFD_PAGE_RESP_SUCCESS) :
+		       -ENODATA;
+}
+
+static int make_fault(struct world *world, __u32 parent, __u32 *fault, int *file,
+		      __u32 *hwpt)
+{
+	return fault_alloc(world->fd, fault, file) ?:
+	       fault_hwpt_alloc(world->fd, world->mock[0].idev, parent, *fault,
+				hwpt);
+}
+
+static int use_faults(struct world *world, __u32 first, __u32 second, int file)
+{
+	const struct request request = { .pasid = 1, .addr = APERTURE };
+
+	return mock_replace(world->fd, &world->mock[0], first) ?:
+	       trigger_iopf(world->fd, world->mock[0].idev, &request) ?:
+	       read_and_answer(file) ?:
+	       trigger_iopf(world->fd, world->mock[0].idev, &request) ?:
+	       mock_replace(world->fd, &world->mock[0], second) ?:
+	       mock_device(world->fd, first, &world->mock[1]) ?:
+	       mock_replace(world->fd, &world->mock[0], world->ioas[0]);
+}
+
+static int run_fault(struct world *world)
+{
+	int files[2] = { -1, -1 }, rc;
+	__u32 parent, fault[2], hwpt[2];
+
+	rc = hwpt_alloc(world->fd, IOMMU_HWPT_ALLOC_NEST_PARENT,
+			world->mock[0].idev, world->ioas[0], &parent) ?:
+	     make_fault(world, parent, &fault[0], &files[0], &hwpt[0]) ?:
+	     make_fault(world, parent, &fault[1], &files[1], &hwpt[1]) ?:
+	     use_faults(world, hwpt[0], hwpt[1], files[0]) ?:
+	     MUST(world, destroy(world->fd, world->mock[1].stdev)) ?:
+	     MUST(world, destroy(world->fd, hwpt[0]));
+	close(files[0]);
+	close(files[1]);
+	return rc ?: MUST(world, destroy(world->fd, fault[0]));
+}
+
+/* Scenario 21. */
+TEST_F(places, fault)
+{
+	struct path path = { .prepare = prepare_hwpt, .run = run_fault };
+
+	sweep(_metadata, &self->world, &path);
+}
+
 TEST_HARNESS_MAIN

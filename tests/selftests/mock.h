@@ -145,6 +145,47 @@ static inline int nested_alloc(int fd, __u32 dev, __u32 parent, __u32 value,
 	return hwpt_alloc_data(fd, &arg, hwpt);
 }
 
+/* The same, with a queue for its page faults. */
+static inline int fault_hwpt_alloc(int fd, __u32 dev, __u32 parent, __u32 fault,
+				   __u32 *hwpt)
+{
+	struct iommu_hwpt_selftest data = { .iotlb = 0 };
+	struct iommu_hwpt_alloc arg = {
+		.flags = IOMMU_HWPT_FAULT_ID_VALID,
+		.dev_id = dev,
+		.pt_id = parent,
+		.data_type = IOMMU_HWPT_DATA_SELFTEST,
+		.data_len = sizeof(data),
+		.data_uptr = (uintptr_t)&data,
+		.fault_id = fault,
+	};
+
+	return hwpt_alloc_data(fd, &arg, hwpt);
+}
+
+/* A page request of a device. */
+struct request {
+	__u32 pasid;
+	__u32 grpid;
+	__u32 perm;
+	__u64 addr;
+};
+
+static inline int trigger_iopf(int fd, __u32 dev, const struct request *request)
+{
+	struct iommu_test_cmd cmd = {
+		.trigger_iopf = {
+			.dev_id = dev,
+			.pasid = request->pasid,
+			.grpid = request->grpid,
+			.perm = request->perm,
+			.addr = request->addr,
+		},
+	};
+
+	return test_command(fd, &cmd, IOMMU_TEST_OP_TRIGGER_IOPF);
+}
+
 /* Does the IOTLB of a nested HWPT hold the value? */
 static inline int check_iotlb(int fd, __u32 hwpt, __u32 entry, __u32 value)
 {
@@ -354,10 +395,12 @@ enum {
 
 /*
  * Gates: map calls that touch an IOVA of the range wait at MAP_GATE, whoever pins a
- * user address of it at PIN_GATE.
+ * user address of it at PIN_GATE, the report of a page fault at an address of it at
+ * REPORT_GATE.
  */
 #define MAP_GATE	SWITCH("gate")
 #define PIN_GATE	SWITCH("pin_gate")
+#define REPORT_GATE	SWITCH("report_gate")
 
 static inline int close_gate(const char *gate, __u64 first, __u64 last)
 {
@@ -455,6 +498,9 @@ static inline int reset_switches(int fd)
 {
 	return set_driver("exact") ?:
 	       open_gate(MAP_GATE) ?: open_gate(PIN_GATE) ?:
+	       open_gate(REPORT_GATE) ?:
+	       write_number(SWITCH("fault_pages"), 0) ?:
+	       write_text(SWITCH("fault_is_late"), "N") ?:
 	       write_text(SWITCH("reserved"), "none") ?:
 	       write_text(SWITCH("windows"), "usual") ?:
 	       write_text(SWITCH("lacks_invalidate"), "N") ?:
