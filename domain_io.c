@@ -280,3 +280,156 @@ unsigned long domain_io_read(struct iommu_domain *domain,
 	} while (iova - span->first_iova < span->length);
 	return npages;
 }
+
+/**
+ * domain_io_track_dirty() - have devices leave a trace of what they write, or not
+ * @domain: paging domain with dirty_ops
+ * @enable: they do
+ *
+ * Context: process; sleeps.
+ * Return: 0 or the driver's -errno.
+ */
+int domain_io_track_dirty(struct iommu_domain *domain, bool enable)
+{
+	return domain->dirty_ops->set_dirty_tracking(domain, enable);
+}
+
+/**
+ * domain_io_begin_dirty() - get ready to read dirty bits
+ * @dirty: @domain, with dirty_ops, and @keep are set
+ *
+ * Context: any.
+ */
+void domain_io_begin_dirty(struct domain_io_dirty *dirty)
+{
+	iommu_iotlb_gather_init(&dirty->gather);
+}
+
+/**
+ * domain_io_end_dirty() - flush the IOTLB of leaves that were cleared
+ * @dirty: begun
+ *
+ * Context: process; sleeps.
+ */
+void domain_io_end_dirty(struct domain_io_dirty *dirty)
+{
+	if (dirty->gather.start <= dirty->gather.end)
+		iommu_iotlb_sync(dirty->domain, &dirty->gather);
+}
+
+/* Does a range show memory that lies in one piece, at multiples of its size? */
+static bool domain_io_may_be_leaf(struct iommu_domain *domain,
+				  unsigned long first_iova, size_t size)
+{
+	unsigned long last = size - (1UL << __ffs(domain->pgsize_bitmap));
+	phys_addr_t phys = iommu_iova_to_phys(domain, first_iova);
+
+	return IS_ALIGNED(phys, size) &&
+	       iommu_iova_to_phys(domain, first_iova + last) == phys + last;
+}
+
+/*
+ * The largest leaf that can be in a span and have a border of a read inside. Which
+ * leaves the driver has chosen nobody knows: but they are as large as one of its
+ * page sizes, and aligned to that at either end of the translation. The largest one
+ * that is possible is looked for, so no leaf reaches across the ends of it.
+ *
+ * Return: its size with the border rounded down to its first IOVA, or 0.
+ */
+static size_t domain_io_leaf_across(struct iommu_domain *domain,
+				    const struct domain_io_span *span,
+				    unsigned long *border_iova)
+{
+	unsigned long sizes = domain->pgsize_bitmap & GENMASK(__fls(span->length), 0);
+	unsigned long last_offset = span->length - 1;
+
+	if (span->small_pages)
+		sizes &= PAGE_SIZE | (PAGE_SIZE - 1);
+	while (sizes) {
+		size_t size = 1UL << __fls(sizes);
+		unsigned long first_iova = *border_iova & -size;
+		unsigned long offset = first_iova - span->first_iova;
+
+		if (first_iova == *border_iova)
+			break;
+		/* In front of the span, the offset has wrapped. */
+		if (offset <= last_offset && size - 1 <= last_offset - offset &&
+		    domain_io_may_be_leaf(domain, first_iova, size)) {
+			*border_iova = first_iova;
+			return size;
+		}
+		sizes ^= size;
+	}
+	return 0;
+}
+
+static int domain_io_call_dirty(struct domain_io_dirty *dirty,
+				unsigned long first_iova,
+				unsigned long last_iova, bool keep)
+{
+	struct iommu_domain *domain = dirty->domain;
+	struct iommu_dirty_bitmap to = {
+		.bitmap = dirty->bitmap,
+		.gather = keep ? NULL : &dirty->gather,
+	};
+
+	return domain->dirty_ops->read_and_clear_dirty(domain, first_iova,
+						       last_iova - first_iova + 1,
+						       keep ? IOMMU_DIRTY_NO_CLEAR : 0,
+						       &to);
+}
+
+/* Read from where a leaf begins, to anywhere. */
+static int domain_io_read_dirty_from(struct domain_io_dirty *dirty,
+				     const struct domain_io_span *span,
+				     unsigned long first_iova,
+				     unsigned long last_iova)
+{
+	unsigned long border_iova = last_iova + 1;
+	int rc = 0;
+
+	if (dirty->keep || border_iova - span->first_iova == span->length ||
+	    !domain_io_leaf_across(dirty->domain, span, &border_iova))
+		return domain_io_call_dirty(dirty, first_iova, last_iova,
+					    dirty->keep);
+	if (border_iova != first_iova)
+		rc = domain_io_call_dirty(dirty, first_iova, border_iova - 1,
+					  false);
+	return rc ?: domain_io_call_dirty(dirty, border_iova, last_iova, true);
+}
+
+/**
+ * domain_io_read_dirty() - record, and clear, what is dirty in a range
+ * @dirty: begun
+ * @span: a range around it: a map call started and one ended there, and there is
+ *	no hole in it
+ * @first_iova: first IOVA, a multiple of the domain's smallest page
+ * @last_iova: last IOVA, inclusive; a page ends there
+ *
+ * A leaf that may reach across an end of the range is recorded and not cleared.
+ * What lies next to the range may be recorded as well, if it is dirty.
+ *
+ * Context: a section over the indexes; sleeps.
+ * Return: 0 or the driver's -errno with some of it recorded, whatever was cleared
+ * among it.
+ */
+int domain_io_read_dirty(struct domain_io_dirty *dirty,
+			 const struct domain_io_span *span,
+			 unsigned long first_iova, unsigned long last_iova)
+{
+	unsigned long border_iova = first_iova;
+	size_t size = 0;
+	int rc;
+
+	if (first_iova != span->first_iova)
+		size = domain_io_leaf_across(dirty->domain, span, &border_iova);
+	if (!size)
+		return domain_io_read_dirty_from(dirty, span, first_iova,
+						 last_iova);
+	if (last_iova - border_iova < size)
+		return domain_io_call_dirty(dirty, border_iova, last_iova, true);
+	rc = domain_io_call_dirty(dirty, border_iova, border_iova + (size - 1),
+				  true);
+	return rc ?: domain_io_read_dirty_from(dirty, span, border_iova + size,
+					       last_iova);
+}

@@ -12,15 +12,25 @@
  * - When domain_io_unmap() returns, the IOTLB holds nothing of the range (I5).
  * - A driver that unmaps less than it was asked to is believed: the rest may
  *   still be reachable.
+ * - Dirty bits are read in a range without a hole, from where a leaf begins: from
+ *   any other place, drivers go on by the size of the leaf that they have met, and
+ *   step over smaller ones behind. They clear the bit of a whole leaf, and of what
+ *   they then record only that finds a place which lies in the bitmap: so a leaf that
+ *   is asked for in part keeps its bit, and is reported by every read until it is
+ *   asked for as a whole.
+ * - The IOTLB remembers that it has set a dirty bit, and does not set it again:
+ *   domain_io_end_dirty() flushes it of all leaves that were cleared, also when
+ *   a read failed half way.
  * - Drivers serialise calls on different ranges themselves, as they do for the
  *   DMA API. Nobody calls on one range twice at a time: sections see to that.
  */
 #ifndef __IOMMUFD_DOMAIN_IO_H
 #define __IOMMUFD_DOMAIN_IO_H
 
+#include <linux/iommu.h>
 #include <linux/types.h>
 
-struct iommu_domain;
+struct iova_bitmap;
 struct pfn_batch;
 
 /**
@@ -38,6 +48,20 @@ struct domain_io_span {
 	bool small_pages;
 };
 
+/**
+ * struct domain_io_dirty - reads of dirty bits, until the IOTLB is flushed
+ * @domain: where
+ * @bitmap: records what is dirty; NULL: nothing does, the bits are forgotten
+ * @keep: clear none
+ * @gather: what the IOTLB is to be flushed of
+ */
+struct domain_io_dirty {
+	struct iommu_domain *domain;
+	struct iova_bitmap *bitmap;
+	bool keep;
+	struct iommu_iotlb_gather gather;
+};
+
 int domain_io_map(struct iommu_domain *domain,
 		  const struct domain_io_span *span,
 		  const struct pfn_batch *batch, int iommu_prot);
@@ -46,5 +70,12 @@ unsigned long domain_io_unmap(struct iommu_domain *domain,
 unsigned long domain_io_read(struct iommu_domain *domain,
 			     const struct domain_io_span *span,
 			     struct pfn_batch *batch);
+
+int domain_io_track_dirty(struct iommu_domain *domain, bool enable);
+void domain_io_begin_dirty(struct domain_io_dirty *dirty);
+int domain_io_read_dirty(struct domain_io_dirty *dirty,
+			 const struct domain_io_span *span,
+			 unsigned long first_iova, unsigned long last_iova);
+void domain_io_end_dirty(struct domain_io_dirty *dirty);
 
 #endif
