@@ -446,6 +446,8 @@ struct domain_io_span iopt_slice_span(const struct iopt_slice *slice,
 				      unsigned long npages);
 unsigned long iopt_slice_bound(const struct iopt_slice *slice,
 			       unsigned long first_page, unsigned long npages);
+unsigned long iopt_slice_bound_front(const struct iopt_slice *slice,
+				     unsigned long first_page);
 int iopt_pages_prepare_record(struct iopt_pages *pages,
 			      unsigned long first_index,
 			      const struct pfn_batch *batch,

@@ -85,6 +85,24 @@ unsigned long iopt_slice_bound(const struct iopt_slice *slice,
 }
 
 /**
+ * iopt_slice_bound_front() - how many pages in front belong to the same bound
+ * @slice: the slice
+ * @first_page: a page, counted from the start of the slice
+ *
+ * Context: any.
+ * Return: pages between @first_page and the last place before it at which
+ * iopt_slice_bound() has cut; 0 to @first_page.
+ */
+unsigned long iopt_slice_bound_front(const struct iopt_slice *slice,
+				     unsigned long first_page)
+{
+	struct domain_io_span span = iopt_slice_span(slice, first_page, 1);
+	unsigned long iova = span.first_iova - span.page_offset;
+
+	return min(first_page, (iova & (SZ_1G - 1)) / PAGE_SIZE);
+}
+
+/**
  * iopt_slice_next_member() - the next member that maps a slice
  * @slice: the slice
  * @member: a member that does, or NULL to begin
