@@ -172,6 +172,22 @@ struct iopt_range {
 	unsigned long last_iova;
 };
 
+/**
+ * struct iopt_dirty_request - what dirty bits to read, and where to
+ * @first_iova: first byte
+ * @last_iova: last byte, inclusive
+ * @page_size: bytes that one bit stands for, a power of two
+ * @data: bit 0 is that of @first_iova; of any alignment
+ * @keep: clear none
+ */
+struct iopt_dirty_request {
+	unsigned long first_iova;
+	unsigned long last_iova;
+	unsigned long page_size;
+	u64 __user *data;
+	bool keep;
+};
+
 #ifdef CONFIG_IOMMUFD_DEBUG
 /* iopt_debug.c */
 void iopt_assert(struct io_pagetable *iopt);
@@ -229,6 +245,12 @@ void iopt_unpin(struct io_pagetable *iopt, struct iopt_user *user,
 int iopt_rw_access(struct io_pagetable *iopt, struct iopt_user *user,
 		   const struct iopt_access_request *request,
 		   struct iopt_rw *rw);
+
+/* iopt_dirty.c */
+int iopt_track_dirty(struct io_pagetable *iopt, struct iopt_domain *member,
+		     bool enable);
+int iopt_read_dirty(struct io_pagetable *iopt, struct iopt_domain *member,
+		    const struct iopt_dirty_request *request);
 
 /* iopt_reserve.c */
 int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,
