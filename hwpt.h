@@ -100,4 +100,8 @@ int iommufd_ucmd_hwpt_alloc(struct iommufd_ucmd *ucmd);
 /* hwpt_nested.c */
 int iommufd_ucmd_hwpt_invalidate(struct iommufd_ucmd *ucmd);
 
+/* hwpt_dirty.c */
+int iommufd_ucmd_hwpt_set_dirty_tracking(struct iommufd_ucmd *ucmd);
+int iommufd_ucmd_hwpt_get_dirty_bitmap(struct iommufd_ucmd *ucmd);
+
 #endif
