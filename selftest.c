@@ -389,6 +389,7 @@ static int (*const iommufd_test_ops[])(struct iommufd_ucmd *ucmd) = {
 	[IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS] = iommufd_test_mock_domain_flags,
 	[IOMMU_TEST_OP_MD_CHECK_IOTLB] = iommufd_test_check_iotlb,
 	[IOMMU_TEST_OP_TRIGGER_IOPF] = iommufd_test_trigger_iopf,
+	[IOMMU_TEST_OP_DIRTY] = iommufd_test_dirty,
 };
 
 /**

@@ -7,6 +7,7 @@
  *	selftest_domain.c	the driver's page tables, and its personalities
  *	selftest_nested.c	domains without a page table of their own
  *	selftest_fault.c	page requests of the devices
+ *	selftest_dirty.c	the driver's dirty bits, and a device that writes
  *	selftest_access.c	an in-kernel user, driven through a file
  *	selftest_switch.c	what a test can set, below /sys/kernel/debug/iommufd_mock
  */
@@ -156,6 +157,9 @@ struct iommufd_test_place {
 /* selftest.c */
 u64 iommufd_test_place_iova(struct io_pagetable *iopt,
 			    struct iommufd_test_place place);
+
+/* selftest_dirty.c */
+int iommufd_test_dirty(struct iommufd_ucmd *ucmd);
 
 /* selftest_access.c */
 int iommufd_test_create_access(struct iommufd_ucmd *ucmd);

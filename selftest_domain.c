@@ -27,118 +27,8 @@
 
 #include "iommufd_test.h"
 #include "selftest.h"
+#include "selftest_domain.h"
 #include "test_hooks.h"
-
-/* The I/O page of the ABI: smaller than the CPU's, as some IOMMUs have it. */
-#define MOCK_EXACT_PAGE (PAGE_SIZE / 2)
-#define MOCK_EXACT_HUGE (512 * MOCK_EXACT_PAGE)
-
-/*
- * An entry is the physical address, which has its low bits to spare, shifted to
- * where xarray does not use them.
- */
-#define MOCK_ENTRY_FIRST	BIT(0)	/* of a leaf */
-#define MOCK_ENTRY_LAST		BIT(1)
-#define MOCK_ENTRY_STALE	BIT(2)	/* unmapped, and in the IOTLB */
-#define MOCK_ENTRY_DIRTY	BIT(3)
-#define MOCK_ENTRY_FLAGS	GENMASK(3, 0)
-#define MOCK_ENTRY_SHIFT	4
-static_assert(MOCK_ENTRY_FLAGS << MOCK_ENTRY_SHIFT < MOCK_EXACT_PAGE);
-
-struct mock_domain;
-
-/* Part of a map call: from where to where, and how much of it is left. */
-struct mock_step {
-	unsigned long iova;
-	phys_addr_t phys;
-	size_t pgsize;
-	size_t length;
-};
-
-/**
- * struct mock_personality - how a driver behaves
- * @name: of the driver
- * @pgsizes: its page sizes
- * @leaf_bytes: how much of a step the driver makes one leaf
- * @borders: MOCK_ENTRY_FIRST and _LAST: an unmap has to begin with the one and end
- *	with the other
- * @table_entries: a map or unmap call ends at the end of a table, of so many pages
- *	of the size asked for; 0 if there is no such border
- * @cleans_up: a map that fails takes back what it has done
- * @reports_partly: a map that fails says what it has done
- * @widens: an unmap goes on to the end of a leaf
- * @passes_holes: an unmap ignores holes
- * @forgets: an unmap that came across a hole says that it has done nothing
- */
-struct mock_personality {
-	const char *name;
-	unsigned long pgsizes;
-	size_t (*leaf_bytes)(const struct mock_domain *mock,
-			     const struct mock_step *step);
-	u8 borders;
-	unsigned int table_entries;
-	bool cleans_up;
-	bool reports_partly;
-	bool widens;
-	bool passes_holes;
-	bool forgets;
-};
-
-/**
- * struct mock_domain - a paging domain
- * @domain: for the core
- * @kind: of the device it was made for
- * @personality: how it behaves
- * @coherency: of the device it was made for
- * @enforces: no DMA goes past the caches
- * @is_parent: others can be nested on it
- * @gap_iova: where the gap between its two windows starts
- * @gap_bytes: how long it is, 0 if there is none
- * @granule_shift: log2 of the smallest page
- * @entries: entry by number of the smallest page
- * @nr_devices: so many are attached, also to domains nested on it
- * @nr_nested: so many domains are nested on it
- * @next_iova: where the last map call ended
- * @nr_adjoining: so many calls have gone on where another ended
- * @tracks_dirty: dirty pages are being tracked
- * @has_stuck: an unmap failed because the test wanted it to
- */
-struct mock_domain {
-	struct iommu_domain domain;
-	enum mock_kind kind;
-	const struct mock_personality *personality;
-	enum mock_coherency coherency;
-	bool enforces;
-	bool is_parent;
-	unsigned long gap_iova;
-	unsigned long gap_bytes;
-	unsigned int granule_shift;
-	struct xarray entries;
-	atomic_t nr_devices;
-	atomic_t nr_nested;
-	unsigned long next_iova;
-	unsigned int nr_adjoining;
-	bool tracks_dirty;
-	bool has_stuck;
-};
-
-static struct mock_domain *to_mock(struct iommu_domain *domain)
-{
-	return container_of(domain, struct mock_domain, domain);
-}
-
-static unsigned long mock_granule(const struct mock_domain *mock)
-{
-	return 1UL << mock->granule_shift;
-}
-
-/* What no test survives. */
-static void mock_complain(const struct mock_domain *mock, unsigned long iova,
-			  const char *what)
-{
-	WARN(1, "iommufd mock, %s personality: %s, IOVA %#lx\n",
-	     mock->personality->name, what, iova);
-}
 
 /* -- personalities -- */
 
@@ -194,6 +84,7 @@ static const struct mock_personality mock_personalities[MOCK_NR_KINDS] = {
 		.borders = MOCK_ENTRY_FIRST | MOCK_ENTRY_LAST,
 		.widens = true,
 		.passes_holes = true,
+		.whole_leaves = true,
 	},
 	[MOCK_AMD] = {
 		.name = "amd",
@@ -202,6 +93,7 @@ static const struct mock_personality mock_personalities[MOCK_NR_KINDS] = {
 		.borders = MOCK_ENTRY_FIRST | MOCK_ENTRY_LAST,
 		.reports_partly = true,
 		.widens = true,
+		.whole_leaves = true,
 	},
 	[MOCK_ARM] = {
 		.name = "arm",
@@ -210,6 +102,7 @@ static const struct mock_personality mock_personalities[MOCK_NR_KINDS] = {
 		.borders = MOCK_ENTRY_FIRST | MOCK_ENTRY_LAST,
 		.table_entries = 512,
 		.cleans_up = true,
+		.whole_leaves = true,
 	},
 	/* What is mapped by one request can only be unmapped as a whole. */
 	[MOCK_VIRTIO] = {
@@ -227,6 +120,7 @@ static const struct mock_personality mock_personalities[MOCK_NR_KINDS] = {
 		.leaf_bytes = mock_leaf_page,
 		.borders = MOCK_ENTRY_FIRST | MOCK_ENTRY_LAST,
 		.cleans_up = true,
+		.whole_leaves = true,
 	},
 };
 
@@ -236,15 +130,10 @@ static const struct mock_personality mock_huge = {
 	.pgsizes = MOCK_EXACT_PAGE | MOCK_EXACT_HUGE,
 	.leaf_bytes = mock_leaf_page,
 	.cleans_up = true,
+	.whole_leaves = true,
 };
 
 /* -- entries -- */
-
-static unsigned long mock_index(const struct mock_domain *mock,
-				unsigned long iova)
-{
-	return iova >> mock->granule_shift;
-}
 
 static unsigned long mock_make_entry(phys_addr_t phys, unsigned long flags)
 {
@@ -254,19 +143,6 @@ static unsigned long mock_make_entry(phys_addr_t phys, unsigned long flags)
 static phys_addr_t mock_entry_phys(unsigned long entry)
 {
 	return (phys_addr_t)(entry & ~MOCK_ENTRY_FLAGS) << MOCK_ENTRY_SHIFT;
-}
-
-/* 0 is no entry: it would have to be a leaf without an end at address 0. */
-static unsigned long mock_load(struct mock_domain *mock, unsigned long iova)
-{
-	void *slot = xa_load(&mock->entries, mock_index(mock, iova));
-
-	return slot ? xa_to_value(slot) : 0;
-}
-
-static bool mock_is_mapped(unsigned long entry)
-{
-	return entry && !(entry & MOCK_ENTRY_STALE);
 }
 
 /* Change an entry that exists, so this needs no memory. */
@@ -585,8 +461,11 @@ static void mock_flush(struct mock_domain *mock, unsigned long first_iova,
 			  mock_index(mock, last_iova)) {
 		unsigned long entry = xa_to_value(slot);
 
-		if (mock_is_mapped(entry))
+		if (mock_is_mapped(entry)) {
+			mock_flush_dirty(mock, index << mock->granule_shift,
+					 entry);
 			continue;
+		}
 		if (!mock_page_is_pinned(mock_entry_phys(entry)))
 			mock_complain(mock, index << mock->granule_shift,
 				      "a page was unpinned before the flush");
@@ -626,48 +505,6 @@ static bool mock_enforce_cache_coherency(struct iommu_domain *domain)
 	mock->enforces = true;
 	return true;
 }
-
-/* -- dirty tracking -- */
-
-static int mock_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
-{
-	to_mock(domain)->tracks_dirty = enabled;
-	return 0;
-}
-
-static int mock_read_and_clear_dirty(struct iommu_domain *domain,
-				     unsigned long iova, size_t size,
-				     unsigned long flags,
-				     struct iommu_dirty_bitmap *dirty)
-{
-	struct mock_domain *mock = to_mock(domain);
-	unsigned long index;
-	void *slot;
-
-	/* Without a bitmap, old dirty bits are being cleared. */
-	if (!mock->tracks_dirty && dirty->bitmap)
-		return -EINVAL;
-
-	xa_for_each_range(&mock->entries, index, slot, mock_index(mock, iova),
-			  mock_index(mock, iova + size - 1)) {
-		unsigned long entry = xa_to_value(slot);
-		unsigned long entry_iova = index << mock->granule_shift;
-
-		if (!mock_is_mapped(entry) || !(entry & MOCK_ENTRY_DIRTY))
-			continue;
-		if (!(flags & IOMMU_DIRTY_NO_CLEAR))
-			mock_change(mock, entry_iova,
-				    entry & ~MOCK_ENTRY_DIRTY);
-		iommu_dirty_bitmap_record(dirty, entry_iova,
-					  mock_granule(mock));
-	}
-	return 0;
-}
-
-static const struct iommu_dirty_ops mock_dirty_ops = {
-	.set_dirty_tracking = mock_set_dirty_tracking,
-	.read_and_clear_dirty = mock_read_and_clear_dirty,
-};
 
 /* -- life -- */
 
