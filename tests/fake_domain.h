@@ -49,11 +49,14 @@ enum fake_personality {
  * @nr_unmaps: calls of unmap_pages so far
  * @nr_flushes: flushes of the IOTLB so far, of a range or of all
  * @fail_map: so many map calls from now on one fails; 0 for none
+ * @nr_dirty_reads: calls of read_and_clear_dirty so far
  * @fail_unmap: so many unmap calls from now on one does nothing; 0 for none
+ * @fail_dirty: so many reads of dirty bits from now on one stops half way; 0 for none
  * @violations: how often the contract was broken
  * @small_leaves: map all with the smallest leaves, whatever was asked for
  * @unpinned: the addresses are made up: do not look at the pages
  * @tolerant: count violations, do not fail the test
+ * @tracks_dirty: dirty tracking is on
  * @keeps: it is freed with what it refused to unmap
  * @yields: let others run at random moments
  */
@@ -69,13 +72,28 @@ struct fake_domain {
 	unsigned int nr_unmaps;
 	unsigned int nr_flushes;
 	unsigned int fail_map;
+	unsigned int nr_dirty_reads;
 	unsigned int fail_unmap;
+	unsigned int fail_dirty;
 	unsigned int violations;
 	bool small_leaves;
 	bool unpinned;
 	bool tolerant;
+	bool tracks_dirty;
 	bool keeps;
 	bool yields;
+};
+
+/**
+ * struct fake_view - what a test sees of a leaf
+ * @first_iova: first IOVA
+ * @last_iova: last IOVA, inclusive
+ * @dirty: somebody wrote to it
+ */
+struct fake_view {
+	unsigned long first_iova;
+	unsigned long last_iova;
+	bool dirty;
 };
 
 struct fake_domain *fake_domain_make(struct kunit *test,
@@ -84,6 +102,9 @@ void fake_domain_free(struct fake_domain *fake);
 void fake_domain_abandon(struct fake_domain *fake);
 void fake_domain_check(struct fake_domain *fake);
 phys_addr_t fake_domain_lookup(struct fake_domain *fake, unsigned long iova);
+void fake_domain_write(struct fake_domain *fake, unsigned long iova);
+bool fake_domain_view(struct fake_domain *fake, unsigned long iova,
+		      struct fake_view *view);
 void fake_let_others_run(void);
 const char *fake_personality_name(enum fake_personality personality);
 

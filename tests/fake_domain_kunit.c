@@ -25,6 +25,8 @@
  * @call_last_iova: last IOVA of that call
  * @failed: that call failed
  * @synced: the driver has been told that the entry is to be seen
+ * @dirty: a device has written to it
+ * @noted: the IOTLB says that it is dirty, whatever the page table says
  */
 struct fake_leaf {
 	struct interval_tree_node span;
@@ -34,6 +36,8 @@ struct fake_leaf {
 	unsigned long call_last_iova;
 	bool failed;
 	bool synced;
+	bool dirty;
+	bool noted;
 };
 
 /**
@@ -353,6 +357,16 @@ static size_t fake_unmap_pages(struct iommu_domain *domain, unsigned long iova,
 	return done;
 }
 
+static void fake_flush_noted(struct fake_domain *fake, unsigned long iova,
+			     unsigned long last_iova)
+{
+	struct interval_tree_node *node;
+
+	for (node = interval_tree_iter_first(&fake->leaves, iova, last_iova);
+	     node; node = interval_tree_iter_next(node, iova, last_iova))
+		to_leaf(node)->noted = false;
+}
+
 static void fake_flush(struct fake_domain *fake, unsigned long iova,
 		       unsigned long last_iova)
 {
@@ -363,6 +377,7 @@ static void fake_flush(struct fake_domain *fake, unsigned long iova,
 	fake_yield(fake);
 	scoped_guard(spinlock, &fake->lock) {
 		fake->nr_flushes++;
+		fake_flush_noted(fake, iova, last_iova);
 		while ((leaf = first_leaf(&fake->stale, iova, last_iova))) {
 			if (!fake->unpinned && !leaf_is_pinned(leaf))
 				complaint = "unpinned before the flush";
@@ -427,6 +442,135 @@ static phys_addr_t fake_iova_to_phys(struct iommu_domain *domain,
 				     dma_addr_t iova)
 {
 	return fake_domain_lookup(to_fake(domain), iova);
+}
+
+static int fake_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
+{
+	WRITE_ONCE(to_fake(domain)->tracks_dirty, enabled);
+	return 0;
+}
+
+/**
+ * struct fake_read - a read of dirty bits
+ * @iova: where it is
+ * @last_iova: last IOVA to read
+ * @clears: it does
+ * @dirty: for records
+ * @complaint: what is wrong with it
+ */
+struct fake_read {
+	unsigned long iova;
+	unsigned long last_iova;
+	bool clears;
+	struct iommu_dirty_bitmap *dirty;
+	const char *complaint;
+};
+
+/* Look at one leaf. Return: whether it is dirty; *size: how far drivers go on. */
+static bool fake_read_leaf(struct fake_domain *fake, struct fake_read *read,
+			   size_t *size)
+{
+	struct fake_leaf *leaf;
+	bool is_dirty;
+
+	guard(spinlock)(&fake->lock);
+
+	leaf = first_leaf(&fake->leaves, read->iova, read->iova);
+	if (!leaf) {
+		read->complaint = "read dirty bits of a hole";
+		*size = fake_granule(fake) << 9;
+		return false;
+	}
+	if (leaf->span.start < read->iova)
+		read->complaint = "read dirty bits from the middle of a leaf on";
+	else if (leaf->span.last > read->last_iova && read->clears)
+		read->complaint = "cleared the dirty bit of a part of a leaf";
+	is_dirty = leaf->dirty;
+	if (read->clears) {
+		leaf->dirty = false;
+		leaf->noted |= is_dirty;
+	}
+	*size = leaf_bytes(leaf);
+	return is_dirty;
+}
+
+static int fake_read_and_clear_dirty(struct iommu_domain *domain,
+				     unsigned long iova, size_t size,
+				     unsigned long flags,
+				     struct iommu_dirty_bitmap *dirty)
+{
+	struct fake_domain *fake = to_fake(domain);
+	struct fake_read read = {
+		.iova = iova,
+		.last_iova = iova + (size - 1),
+		.clears = !(flags & IOMMU_DIRTY_NO_CLEAR),
+		.dirty = dirty,
+	};
+	bool fails;
+
+	fake_yield(fake);
+	if (!READ_ONCE(fake->tracks_dirty) && dirty->bitmap)
+		return -EINVAL;
+	fails = fake_begin_call(fake, &fake->nr_dirty_reads, &fake->fail_dirty);
+
+	while (read.iova <= read.last_iova && read.iova >= iova) {
+		size_t done;
+
+		if (fails && read.iova - iova >= size / 2)
+			break;
+		if (fake_read_leaf(fake, &read, &done))
+			iommu_dirty_bitmap_record(dirty, read.iova, done);
+		read.iova += done;
+	}
+	fake_complain(fake, read.complaint, iova);
+	return fails ? -EIO : 0;
+}
+
+static const struct iommu_dirty_ops fake_dirty_ops = {
+	.set_dirty_tracking = fake_set_dirty_tracking,
+	.read_and_clear_dirty = fake_read_and_clear_dirty,
+};
+
+/**
+ * fake_domain_write() - be a device that writes
+ * @fake: the domain
+ * @iova: where; nothing happens if nothing is there
+ *
+ * The IOTLB sets a dirty bit once, and remembers that it has.
+ */
+void fake_domain_write(struct fake_domain *fake, unsigned long iova)
+{
+	struct fake_leaf *leaf;
+
+	guard(spinlock)(&fake->lock);
+	leaf = first_leaf(&fake->leaves, iova, iova);
+	if (leaf && !leaf->noted)
+		leaf->dirty = true;
+}
+
+/**
+ * fake_domain_view() - look at the first leaf that ends at or above an IOVA
+ * @fake: the domain
+ * @iova: the IOVA
+ * @view: what is seen
+ *
+ * Return: whether there is one.
+ */
+bool fake_domain_view(struct fake_domain *fake, unsigned long iova,
+		      struct fake_view *view)
+{
+	struct fake_leaf *leaf;
+
+	guard(spinlock)(&fake->lock);
+	leaf = first_leaf(&fake->leaves, iova, ULONG_MAX);
+	if (!leaf)
+		return false;
+	*view = (struct fake_view){
+		.first_iova = leaf->span.start,
+		.last_iova = leaf->span.last,
+		.dirty = leaf->dirty,
+	};
+	return true;
 }
 
 static void fake_free(struct iommu_domain *domain)
@@ -495,6 +639,7 @@ struct fake_domain *fake_domain_make(struct kunit *test,
 	fake->stale = RB_ROOT_CACHED;
 	fake->domain.type = IOMMU_DOMAIN_UNMANAGED;
 	fake->domain.ops = &fake_ops;
+	fake->domain.dirty_ops = &fake_dirty_ops;
 	fake->domain.pgsize_bitmap = fake_page_sizes[personality];
 	fake->domain.geometry.aperture_end = ULONG_MAX;
 	fake->domain.geometry.force_aperture = true;
@@ -693,6 +838,53 @@ static void fake_notices_early_unpin(struct kunit *test)
 	fake_domain_free(fake);
 }
 
+static int read_dirty(struct fake_domain *fake, unsigned long page,
+		      unsigned long npages, struct iommu_iotlb_gather *gather)
+{
+	struct iommu_dirty_bitmap dirty;
+
+	iommu_dirty_bitmap_init(&dirty, NULL, gather);
+	return fake_read_and_clear_dirty(&fake->domain, page * PAGE_SIZE,
+					 npages * PAGE_SIZE, 0, &dirty);
+}
+
+static void fake_notices_wrong_dirty_reads(struct kunit *test)
+{
+	struct fake_domain *fake = make_tolerant(test, FAKE_VTD);
+	struct iommu_iotlb_gather gather;
+
+	map_at(fake, 16, 17);
+	KUNIT_EXPECT_EQ(test, read_dirty(fake, 16, 17, &gather), 0);
+	KUNIT_EXPECT_EQ(test, fake->violations, 0);
+	read_dirty(fake, 17, 16, &gather);
+	KUNIT_EXPECT_EQ(test, fake->violations, 1);
+	read_dirty(fake, 16, 15, &gather);
+	KUNIT_EXPECT_EQ(test, fake->violations, 2);
+	read_dirty(fake, 32, 2, &gather);
+	KUNIT_EXPECT_EQ(test, fake->violations, 3);
+	fake_domain_abandon(fake);
+}
+
+/* A write that comes before the flush leaves no trace. */
+static void fake_remembers_what_was_dirty(struct kunit *test)
+{
+	struct fake_domain *fake = make_tolerant(test, FAKE_AMD);
+	struct iommu_iotlb_gather gather;
+	struct fake_view view;
+
+	map_at(fake, 16, 4);
+	fake_domain_write(fake, 17 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, read_dirty(fake, 16, 4, &gather), 0);
+	fake_domain_write(fake, 17 * PAGE_SIZE);
+	KUNIT_ASSERT_TRUE(test, fake_domain_view(fake, 17 * PAGE_SIZE, &view));
+	KUNIT_EXPECT_FALSE(test, view.dirty);
+	iommu_iotlb_sync(&fake->domain, &gather);
+	fake_domain_write(fake, 17 * PAGE_SIZE);
+	KUNIT_ASSERT_TRUE(test, fake_domain_view(fake, 17 * PAGE_SIZE, &view));
+	KUNIT_EXPECT_TRUE(test, view.dirty);
+	fake_domain_abandon(fake);
+}
+
 static void fake_leaves_entries_of_failed_map(struct kunit *test)
 {
 	static const size_t left_pages[] = {
@@ -724,6 +916,8 @@ static struct kunit_case fake_domain_cases[] = {
 	KUNIT_CASE(fake_notices_cut_call),
 	KUNIT_CASE(fake_notices_missing_flush),
 	KUNIT_CASE(fake_notices_early_unpin),
+	KUNIT_CASE(fake_notices_wrong_dirty_reads),
+	KUNIT_CASE(fake_remembers_what_was_dirty),
 	KUNIT_CASE(fake_leaves_entries_of_failed_map),
 	{}
 };
