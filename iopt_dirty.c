@@ -14,13 +14,14 @@
  * two of them others get the CPU and the section.
  *
  * Long bitmaps are read window by window, so that each window is pinned as a whole
- * before anything under it is cleared. A window ends at a gigabyte, too, across
- * which there is no leaf: else a leaf would have its bits in two windows, of which
- * one may turn out to be bad. Only with bits that stand for less than 256 bytes a
- * window can be smaller than a leaf. Such a leaf is reported and not cleared.
+ * before anything under it is cleared. A window ends at a multiple of a gigabyte,
+ * too, across which there is no leaf: else a leaf would have its bits in two windows,
+ * of which one may turn out to be bad. Only with bits that stand for less than 256
+ * bytes a window can be smaller than a leaf. Such a leaf is reported, not cleared.
  */
 #include <linux/iommu.h>
 #include <linux/iova_bitmap.h>
+#include <linux/log2.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/uaccess.h>
@@ -185,17 +186,16 @@ static int iopt_dirty_read_window(struct iova_bitmap *bitmap, unsigned long iova
 static unsigned long iopt_dirty_window_last(const struct iopt_dirty_walk *walk,
 					    const struct iopt_dirty_request *request)
 {
-	unsigned long border = max(request->page_size, (unsigned long)SZ_1G);
 	unsigned long first_iova = walk->next_iova;
-	unsigned long end_iova;
+	unsigned long length, border;
 
 	if ((request->last_iova - first_iova) / request->page_size <
 	    IOPT_DIRTY_WINDOW_BITS)
 		return request->last_iova;
-	end_iova = first_iova + IOPT_DIRTY_WINDOW_BITS * request->page_size;
-	if ((end_iova & -border) > first_iova)
-		end_iova &= -border;
-	return end_iova - 1;
+	length = IOPT_DIRTY_WINDOW_BITS * request->page_size;
+	border = min(rounddown_pow_of_two(length), (unsigned long)SZ_1G);
+	border = max(border, request->page_size);
+	return round_down(first_iova + length, border) - 1;
 }
 
 /* The window onto the bits from the next IOVA on; it begins with a whole byte. */

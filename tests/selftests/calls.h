@@ -242,6 +242,40 @@ static inline int answer(int file, __u32 cookie, __u32 code)
 	return written == sizeof(response) ? 0 : -EIO;
 }
 
+static inline int set_dirty(int fd, __u32 hwpt, __u32 flags)
+{
+	struct iommu_hwpt_set_dirty_tracking arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.hwpt_id = hwpt,
+	};
+
+	return command(fd, IOMMU_HWPT_SET_DIRTY_TRACKING, &arg);
+}
+
+/* A range of IOVA that has a bit for each page. */
+struct dirty_range {
+	__u64 iova;
+	__u64 length;
+	__u64 page_size;
+};
+
+static inline int get_dirty(int fd, __u32 hwpt, __u32 flags,
+			    const struct dirty_range *range, void *bits)
+{
+	struct iommu_hwpt_get_dirty_bitmap arg = {
+		.size = sizeof(arg),
+		.hwpt_id = hwpt,
+		.flags = flags,
+		.iova = range->iova,
+		.length = range->length,
+		.page_size = range->page_size,
+		.data = (uintptr_t)bits,
+	};
+
+	return command(fd, IOMMU_HWPT_GET_DIRTY_BITMAP, &arg);
+}
+
 static inline int vfio_ioas(int fd, __u16 op, __u32 *id)
 {
 	struct iommu_vfio_ioas arg = { .size = sizeof(arg), .op = op, .ioas_id = *id };

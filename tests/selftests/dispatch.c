@@ -24,6 +24,10 @@ struct command_info {
 
 static const struct command_info commands[] = {
 	{ "DESTROY", IOMMU_DESTROY, 8, sizeof(struct iommu_destroy), -ENOENT },
+	{ "HWPT_GET_DIRTY_BITMAP", IOMMU_HWPT_GET_DIRTY_BITMAP, 48,
+	  sizeof(struct iommu_hwpt_get_dirty_bitmap), -ENOENT },
+	{ "HWPT_SET_DIRTY_TRACKING", IOMMU_HWPT_SET_DIRTY_TRACKING, 16,
+	  sizeof(struct iommu_hwpt_set_dirty_tracking), -ENOENT },
 	{ "IOAS_ALLOC", IOMMU_IOAS_ALLOC, 12, sizeof(struct iommu_ioas_alloc), 0 },
 	{ "IOAS_ALLOW_IOVAS", IOMMU_IOAS_ALLOW_IOVAS, 24,
 	  sizeof(struct iommu_ioas_allow_iovas), -ENOENT },

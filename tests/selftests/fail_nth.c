@@ -21,6 +21,7 @@
  * @fd: the file
  * @ioas: two of them
  * @mock: a device for each
+ * @hwpt: of the first one
  * @va: memory
  * @bytes: of it
  * @broken: a call that must not fail and did, or NULL
@@ -30,6 +31,7 @@ struct world {
 	int fd;
 	__u32 ioas[2];
 	struct mock mock[2];
+	__u32 hwpt;
 	__u64 va;
 	__u64 bytes;
 	const char *broken;
@@ -163,6 +165,32 @@ TEST_F(memory, none_for_a_hwpt)
 	EXPECT_TRUE(did_fail());
 	EXPECT_EQ(-ENOMEM, rc);
 	EXPECT_EQ(0, hwpt_alloc(self->fd, 0, mock.idev, self->ioas, &id));
+}
+
+/* The look-up is in front, and nothing is cleared before the bitmap has its place. */
+TEST_F(memory, none_for_a_bitmap)
+{
+	struct dirty_range range = { APERTURE, page_bytes(), page_bytes() };
+	__u8 bits = 1;
+	struct mock mock;
+	__u32 hwpt;
+	int rc;
+
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
+	ASSERT_EQ(0, hwpt_alloc(self->fd, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, mock.idev,
+				self->ioas, &hwpt));
+	ASSERT_EQ(0, set_dirty(self->fd, hwpt, IOMMU_HWPT_DIRTY_TRACKING_ENABLE));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, (uintptr_t)small_pages(page_bytes()),
+			    page_bytes(), APERTURE));
+	ASSERT_EQ(0, write_dirty(self->fd, hwpt, &range, &bits, NULL));
+	bits = 0;
+	ASSERT_EQ(0, fail_nth(2));
+	rc = get_dirty(self->fd, hwpt, 0, &range, &bits);
+	EXPECT_TRUE(did_fail());
+	EXPECT_EQ(-ENOMEM, rc);
+	EXPECT_EQ(0, bits);
+	EXPECT_EQ(0, get_dirty(self->fd, hwpt, 0, &range, &bits));
+	EXPECT_EQ(1, bits);
 }
 
 /* -- the paths */
@@ -580,6 +608,52 @@ static int run_fault(struct world *world)
 TEST_F(places, fault)
 {
 	struct path path = { .prepare = prepare_hwpt, .run = run_fault };
+
+	sweep(_metadata, &self->world, &path);
+}
+
+static int prepare_dirty(struct world *world)
+{
+	return make_device(world, 0) ?:
+	       map_halves(world) ?:
+	       hwpt_alloc(world->fd, IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+			  world->mock[0].idev, world->ioas[0], &world->hwpt);
+}
+
+/* A read that fails may have cleared bits: then it has set them as well. */
+static int read_page(struct world *world, const struct dirty_range *range)
+{
+	__u8 bits[PAGES / 8] = {};
+	int rc, again;
+
+	rc = get_dirty(world->fd, world->hwpt, 0, range, bits);
+	if (!rc)
+		return bits[0] == 2 ? 0 : -ENODATA;
+	again = get_dirty(world->fd, world->hwpt, 0, range, bits);
+	if (again || bits[0] != 2) {
+		world->broken = "get_dirty";
+		world->broken_rc = again;
+	}
+	return rc;
+}
+
+static int run_dirty(struct world *world)
+{
+	const struct dirty_range range = { APERTURE, world->bytes, page_bytes() };
+	const __u8 bits[PAGES / 8] = { 2 };
+
+	return set_dirty(world->fd, world->hwpt,
+			 IOMMU_HWPT_DIRTY_TRACKING_ENABLE) ?:
+	       write_dirty(world->fd, world->hwpt, &range, bits, NULL) ?:
+	       read_page(world, &range) ?:
+	       set_dirty(world->fd, world->hwpt, 0) ?:
+	       MUST(world, destroy(world->fd, world->hwpt)) ?:
+	       MUST(world, unmap_all(world->fd, world->ioas[0], NULL));
+}
+
+TEST_F(places, dirty)
+{
+	struct path path = { .prepare = prepare_dirty, .run = run_dirty };
 
 	sweep(_metadata, &self->world, &path);
 }

@@ -228,6 +228,27 @@ static inline int temp_limit(int fd, __u32 bytes)
 	return test_command(fd, &cmd, IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT);
 }
 
+/* Have a device write to the pages of a range that have a bit set in @bits. */
+static inline int write_dirty(int fd, __u32 hwpt,
+			      const struct dirty_range *range,
+			      const void *bits, __u64 *nr_dirty)
+{
+	struct iommu_test_cmd cmd = {
+		.id = hwpt,
+		.dirty = {
+			.iova = range->iova,
+			.length = range->length,
+			.page_size = range->page_size,
+			.uptr = (uintptr_t)bits,
+		},
+	};
+	int rc = test_command(fd, &cmd, IOMMU_TEST_OP_DIRTY);
+
+	if (nr_dirty)
+		*nr_dirty = cmd.dirty.out_nr_dirty;
+	return rc;
+}
+
 #define PINS	MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES
 
 static inline int create_access(int fd, __u32 ioas, __u32 flags, int *access)
