@@ -9,6 +9,10 @@
  * bitmap that turns out to be bad half way costs what is recorded behind it. A
  * caller who cannot afford that reads longer ranges piece by piece.
  *
+ * Neighbours mostly come one after the other, as many records of a page each. So what
+ * was recorded last is kept as a run, and written when a record comes that does not
+ * go on with it, or when the callback is through.
+ *
  * Bits are set byte by byte: what lies next to the bitmap is the user's business
  * and may change at any time, so it must not be written, not even as it was.
  *
@@ -43,6 +47,9 @@
  * @first_page_bit: place of bit 0 in that page
  * @npages: pages that hold the bitmap
  * @max_pages: number of elements of @pages
+ * @run_first: place of the first bit of a run that is not written yet, counted from
+ *	the start of the first page
+ * @run_end: behind its last bit; no higher than @run_first if there is none
  * @window_index: page number within the bitmap of the first pinned page
  * @window_pages: number of pinned pages
  * @window_dirty: something was written to them
@@ -57,6 +64,8 @@ struct iova_bitmap {
 	unsigned int first_page_bit;
 	unsigned long npages;
 	unsigned int max_pages;
+	unsigned long run_first;
+	unsigned long run_end;
 	unsigned long window_index;
 	unsigned int window_pages;
 	bool window_dirty;
@@ -160,22 +169,40 @@ static int set_in_page(struct iova_bitmap *bitmap, unsigned long first,
 	return 0;
 }
 
+/* Write the run, page by page. */
+static void write_run(struct iova_bitmap *bitmap)
+{
+	unsigned long bit = bitmap->run_first;
+
+	while (bit < bitmap->run_end) {
+		unsigned long last = min(bitmap->run_end - 1,
+					 bit | (PAGE_BITS - 1));
+		int rc = set_in_page(bitmap, bit, last);
+
+		/* Go on: what has a place shall be recorded all the same. */
+		if (rc && !bitmap->error)
+			bitmap->error = rc;
+		bit = last + 1;
+	}
+	bitmap->run_first = bit;
+}
+
 /**
  * iova_bitmap_set - record a dirty range
  * @bitmap: the bitmap
  * @iova: lowest dirty address
  * @length: dirty bytes from there
  *
- * Sets the bit of every granule that the range touches. What is outside of the
- * bitmap is ignored. If the bitmap cannot be written, iova_bitmap_for_each() will
- * return the error.
+ * Sets the bit of every granule that the range touches, at the latest when the
+ * callback returns. What is outside of the bitmap is ignored. If the bitmap cannot
+ * be written, iova_bitmap_for_each() will return the error.
  *
  * Context: Called below iova_bitmap_for_each(). May sleep.
  */
 void iova_bitmap_set(struct iova_bitmap *bitmap, unsigned long iova,
 		     size_t length)
 {
-	unsigned long last_iova, bit, last_bit;
+	unsigned long last_iova, bit, end_bit;
 
 	if (!length || !bitmap->length)
 		return;
@@ -188,15 +215,13 @@ void iova_bitmap_set(struct iova_bitmap *bitmap, unsigned long iova,
 	last_iova = min(last_iova, bitmap->iova + (bitmap->length - 1));
 
 	bit = bitmap->first_page_bit + granule_index(bitmap, iova);
-	last_bit = bitmap->first_page_bit + granule_index(bitmap, last_iova);
-	while (bit <= last_bit) {
-		unsigned long last = min(last_bit, bit | (PAGE_BITS - 1));
-		int rc = set_in_page(bitmap, bit, last);
-
-		/* Go on: what has a place shall be recorded all the same. */
-		if (rc && !bitmap->error)
-			bitmap->error = rc;
-		bit = last + 1;
+	end_bit = bitmap->first_page_bit + granule_index(bitmap, last_iova) + 1;
+	if (bit < bitmap->run_first || bit > bitmap->run_end) {
+		write_run(bitmap);
+		bitmap->run_first = bit;
+		bitmap->run_end = end_bit;
+	} else if (end_bit > bitmap->run_end) {
+		bitmap->run_end = end_bit;
 	}
 }
 EXPORT_SYMBOL_NS_GPL(iova_bitmap_set, IOMMUFD);
@@ -224,6 +249,7 @@ int iova_bitmap_for_each(struct iova_bitmap *bitmap, void *opaque,
 		rc = pin_window(bitmap, 0, bitmap->npages);
 	if (!rc)
 		rc = fn(bitmap, bitmap->iova, bitmap->length, opaque);
+	write_run(bitmap);
 	release_window(bitmap);
 	return rc ? rc : bitmap->error;
 }
@@ -303,6 +329,8 @@ void iova_bitmap_free(struct iova_bitmap *bitmap)
 {
 	if (!bitmap)
 		return;
+	/* What was recorded outside of iova_bitmap_for_each(). */
+	write_run(bitmap);
 	release_window(bitmap);
 	kfree(bitmap);
 }

@@ -615,11 +615,16 @@ static void pages_are_pinned_while_the_driver_is_called(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, first_user_page_is_pinned(f));
 	KUNIT_EXPECT_EQ(test, 0, iova_bitmap_for_each(bitmap, f, look_for_pins));
 	KUNIT_EXPECT_FALSE(test, first_user_page_is_pinned(f));
-	/* Outside of for_each too, a record leaves no pin for ever. */
+	/* Outside of for_each too, a record leaves no pin for ever, and is not lost. */
+	KUNIT_ASSERT_TRUE(test, fill_memory(f, 0));
 	iova_bitmap_set(bitmap, f->iova, 1);
+	iova_bitmap_set(bitmap, f->iova + SZ_64K, 1);
 	KUNIT_EXPECT_TRUE(test, first_user_page_is_pinned(f));
 	free_bitmap(bitmap);
 	KUNIT_EXPECT_FALSE(test, first_user_page_is_pinned(f));
+	expect_set(f, f->iova, 1);
+	expect_set(f, f->iova + SZ_64K, 1);
+	KUNIT_EXPECT_TRUE(test, memory_matches(f));
 }
 
 static int iova_bitmap_test_init(struct kunit *test)
