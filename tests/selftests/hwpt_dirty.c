@@ -243,6 +243,27 @@ TEST_F(dirty, get_errors)
 	EXPECT_EQ(-EOPNOTSUPP, get_range(self, hwpt, APERTURE, page, page));
 }
 
+/* What is nested has the parent's bits, and those are asked of the parent. */
+TEST_F(dirty, nested)
+{
+	const __u64 page = self->page;
+	struct dirty_range range = range_of(APERTURE, page, page);
+	__u32 parent, nested;
+
+	ASSERT_EQ(0, hwpt_alloc(self->fd, TRACKING | IOMMU_HWPT_ALLOC_NEST_PARENT,
+				self->mock.idev, self->ioas, &parent));
+	ASSERT_EQ(0, nested_alloc(self->fd, self->mock.idev, parent, 0, &nested));
+	EXPECT_EQ(-ENOENT, set_dirty(self->fd, nested, ENABLE));
+	EXPECT_EQ(-ENOENT, get_dirty(self->fd, nested, 0, &range, self->bits));
+	EXPECT_EQ(-ENOENT, write_dirty(self->fd, nested, &range, self->bits, NULL));
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small, page, APERTURE));
+	ASSERT_EQ(0, set_dirty(self->fd, parent, ENABLE));
+	ASSERT_EQ(0, write_at(self->fd, parent, APERTURE));
+	self->bits[0] = 0;
+	EXPECT_EQ(0, get_dirty(self->fd, parent, 0, &range, self->bits));
+	EXPECT_EQ(1, self->bits[0]);
+}
+
 /* It is the driver that knows. */
 TEST_F(dirty, tracking_is_off)
 {
