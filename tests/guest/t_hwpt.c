@@ -78,6 +78,15 @@ static void test_made_for_a_device(void)
  */
 static void test_what_there_is_not(void)
 {
+	struct iommu_hwpt_set_dirty_tracking set = {
+		.size = sizeof(set),
+		.flags = IOMMU_HWPT_DIRTY_TRACKING_ENABLE,
+	};
+	struct iommu_hwpt_get_dirty_bitmap get = {
+		.size = sizeof(get),
+		.length = PAGE,
+		.page_size = PAGE,
+	};
 	struct rig rig;
 	uint32_t hwpt_id;
 
@@ -86,6 +95,15 @@ static void test_what_there_is_not(void)
 	       -EOPNOTSUPP);
 	EXPECT(hwpt_alloc(&rig, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, &hwpt_id),
 	       -EOPNOTSUPP);
+
+	EXPECT(hwpt_alloc(&rig, 0, &hwpt_id), 0);
+	set.hwpt_id = hwpt_id;
+	EXPECT(raw_ioctl(rig.space.iommufd, IOMMU_HWPT_SET_DIRTY_TRACKING, &set),
+	       -EOPNOTSUPP);
+	get.hwpt_id = hwpt_id;
+	EXPECT(raw_ioctl(rig.space.iommufd, IOMMU_HWPT_GET_DIRTY_BITMAP, &get),
+	       -EOPNOTSUPP);
+	EXPECT(iommu_destroy(rig.space.iommufd, hwpt_id), 0);
 	EXPECT(iommu_destroy(rig.space.iommufd, rig.space.ioas_id), 0);
 	rig_close(&rig);
 }
