@@ -362,6 +362,8 @@ static void fake_flush_noted(struct fake_domain *fake, unsigned long iova,
 {
 	struct interval_tree_node *node;
 
+	if (!fake->tracks_dirty)
+		return;
 	for (node = interval_tree_iter_first(&fake->leaves, iova, last_iova);
 	     node; node = interval_tree_iter_next(node, iova, last_iova))
 		to_leaf(node)->noted = false;
@@ -872,6 +874,7 @@ static void fake_remembers_what_was_dirty(struct kunit *test)
 	struct iommu_iotlb_gather gather;
 	struct fake_view view;
 
+	KUNIT_ASSERT_EQ(test, fake_set_dirty_tracking(&fake->domain, true), 0);
 	map_at(fake, 16, 4);
 	fake_domain_write(fake, 17 * PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, read_dirty(fake, 16, 4, &gather), 0);
