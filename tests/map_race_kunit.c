@@ -45,6 +45,7 @@
  * @deadline: when they end
  * @seed: of their random numbers
  * @slots: so few IOVAs are used that everybody meets everybody
+ * @old_limit: of locked memory, of the test's own task
  * @fails: let drivers fail, too
  * @nr_done: calls that went well, by nobody in particular
  */
@@ -54,6 +55,7 @@ struct race {
 	unsigned long deadline;
 	u64 seed;
 	unsigned int slots;
+	unsigned long old_limit;
 	bool fails;
 	atomic_long_t nr_done;
 };
@@ -412,6 +414,23 @@ static int race_forgetter(struct map_task *task)
 	return 0;
 }
 
+/*
+ * All charge the same user, by the limit of who has mapped what is pinned: one with
+ * a limit could not pin what it has mapped, for all that the others hold. Return:
+ * the old limit.
+ */
+static unsigned long race_set_limit(unsigned long bytes)
+{
+	unsigned long *limit = &current->signal->rlim[RLIMIT_MEMLOCK].rlim_cur;
+	unsigned long old_bytes;
+
+	task_lock(current->group_leader);
+	old_bytes = *limit;
+	*limit = bytes;
+	task_unlock(current->group_leader);
+	return old_bytes;
+}
+
 static struct race *race_make(struct kunit *test, unsigned long block_pages)
 {
 	struct race *race = kunit_kzalloc(test, sizeof(*race), GFP_KERNEL);
@@ -422,6 +441,7 @@ static struct race *race_make(struct kunit *test, unsigned long block_pages)
 	race->f->yields = true;
 	race->f->memory->yields = true;
 	race->slots = RACE_SLOTS;
+	race->old_limit = race_set_limit(RLIM_INFINITY);
 	race->seed = get_random_u64();
 	for (i = 0; i < RACE_MAPS; i++)
 		iopt_init(&race->iopts[i]);
@@ -446,6 +466,8 @@ static void race_end(struct race *race)
 {
 	unsigned int i;
 
+	race_set_limit(race->old_limit);
+
 	for (i = 0; i < RACE_MAPS; i++) {
 		KUNIT_EXPECT_TRUE(race->f->test,
 				  list_empty(&race->iopts[i].domains.members));
@@ -454,14 +476,11 @@ static void race_end(struct race *race)
 	map_fixture_end(race->f);
 }
 
-/* Whoever maps is charged, by the limit of its own. */
 static int race_without_limit(struct map_task *task)
 {
 	int (*fn)(struct map_task *task) = race_mapper;
 
-	task_lock(current->group_leader);
-	current->signal->rlim[RLIMIT_MEMLOCK].rlim_cur = RLIM_INFINITY;
-	task_unlock(current->group_leader);
+	race_set_limit(RLIM_INFINITY);
 	if (task->number >= RACE_FIRST_USER)
 		fn = race_accessor;
 	else if (task->number == 0)
