@@ -18,6 +18,7 @@
 #include <linux/iommu.h>
 #include <linux/minmax.h>
 #include <linux/pagemap.h>
+#include <linux/rculist.h>
 #include <linux/uaccess.h>
 
 #include <uapi/linux/iommufd.h>
@@ -280,6 +281,25 @@ void iommufd_hwpt_put(struct iommufd_hwpt *hwpt)
 		iommufd_object_unuse(&hwpt->obj);
 	else if (iommufd_object_unuse_retire(&hwpt->obj))
 		iommufd_object_destroy_retired(&hwpt->obj);
+}
+
+/**
+ * iommufd_ioas_is_coherent - do all HWPTs of an IOAS have devices snoop caches?
+ * @ioas: the IOAS
+ *
+ * Context: Process context.
+ * Return: whether they do; true if there is none.
+ */
+bool iommufd_ioas_is_coherent(struct iommufd_ioas *ioas)
+{
+	struct iopt_domain *member;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(member, &ioas->iopt.domains.members, item) {
+		if (!container_of(member, struct iommufd_hwpt, member)->coherent)
+			return false;
+	}
+	return true;
 }
 
 /**

@@ -88,6 +88,7 @@ struct iommufd_hwpt *iommufd_hwpt_next_auto(struct iommufd_ioas *ioas,
 struct iommufd_hwpt *iommufd_hwpt_get(struct iommufd_hwpt *hwpt);
 void iommufd_hwpt_put(struct iommufd_hwpt *hwpt);
 
+bool iommufd_ioas_is_coherent(struct iommufd_ioas *ioas);
 int iommufd_hwpt_check_device(const struct iommufd_hwpt *hwpt,
 			      struct device *dev);
 int iommufd_hwpt_set_msi(struct iommufd_hwpt *hwpt,

@@ -202,6 +202,8 @@ static void iopt_restore_area(struct iopt_area *area)
  * @nr_settled: io_pagetable.nr_settled when somebody's area was in the way
  * @is_erased: the area claimed last has left the map already
  * @all: wait for areas that are still being mapped, too
+ * @whole: an area that begins in the range goes as a whole; one that begins in
+ *	front of it ends the walk
  * @met_quarantine: there is an area in the range that no unmap can remove
  */
 struct iopt_unmap_walk {
@@ -213,6 +215,7 @@ struct iopt_unmap_walk {
 	unsigned int nr_settled;
 	bool is_erased;
 	bool all;
+	bool whole;
 	bool met_quarantine;
 };
 
@@ -255,8 +258,9 @@ static int iopt_claim_next(struct iopt_unmap_walk *walk,
 	}
 	if (!area || area->slice.iova.first_iova > walk->last_iova)
 		return 0;
-	if (area->slice.iova.first_iova < walk->first_iova ||
-	    area->slice.iova.last_iova > walk->last_iova)
+	if (area->slice.iova.first_iova < walk->first_iova)
+		return walk->whole ? 0 : -ENOENT;
+	if (area->slice.iova.last_iova > walk->last_iova && !walk->whole)
 		return -ENOENT;
 	if (area->state == IOPT_AREA_MAPPING && !walk->all)
 		return -EBUSY;
@@ -326,7 +330,7 @@ static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
 		else
 			walk->unmapped_bytes += bytes;
 		/* Compared before it is added to: both can be ULONG_MAX. */
-		if (walk->next_iova++ == walk->last_iova)
+		if (walk->next_iova++ >= walk->last_iova)
 			break;
 		cond_resched();
 	}
@@ -334,20 +338,20 @@ static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
 }
 
 /**
- * iopt_unmap() - unmap the areas in a range
+ * iopt_unmap_any() - unmap the areas in a range, if there are any
  * @iopt: the map
  * @first_iova: first IOVA
  * @last_iova: last IOVA, inclusive
  * @unmapped_bytes: bytes of the areas unmapped, also when an error stopped it
  *
  * Context: process, no lock held; sleeps.
- * Return: 0; -ENOENT no area in the range, or one would be cut; -EBUSY one is
+ * Return: 0; -ENOENT an area would be cut; -EBUSY one is
  * still being mapped; -EDEADLOCK an in-kernel user does not let go of one; -EINTR
  * fatal signal: areas below the one in question are gone by then.
  * -ENOTRECOVERABLE a driver did not let go of one, all others are gone.
  */
-int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
-	       unsigned long last_iova, unsigned long *unmapped_bytes)
+int iopt_unmap_any(struct io_pagetable *iopt, unsigned long first_iova,
+		   unsigned long last_iova, unsigned long *unmapped_bytes)
 {
 	struct iopt_unmap_walk walk = {
 		.iopt = iopt,
@@ -358,8 +362,85 @@ int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
 
 	rc = iopt_unmap_areas(&walk);
 	*unmapped_bytes = walk.unmapped_bytes;
-	if (!rc && !walk.unmapped_bytes)
+	return rc;
+}
+
+/**
+ * iopt_unmap() - unmap the areas in a range
+ * @iopt: the map
+ * @first_iova: first IOVA
+ * @last_iova: last IOVA, inclusive
+ * @unmapped_bytes: bytes of the areas unmapped, also when an error stopped it
+ *
+ * Context: process, no lock held; sleeps.
+ * Return: as iopt_unmap_any(); -ENOENT also if there was no area in the range.
+ */
+int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
+	       unsigned long last_iova, unsigned long *unmapped_bytes)
+{
+	int rc = iopt_unmap_any(iopt, first_iova, last_iova, unmapped_bytes);
+
+	return !rc && !*unmapped_bytes ? -ENOENT : rc;
+}
+
+/* Does an area reach across the border in front of an IOVA? */
+static bool iopt_is_across(struct io_pagetable *iopt, unsigned long iova)
+{
+	struct iopt_area *area = iopt_area_from(iopt, iova);
+
+	return area && area->state != IOPT_AREA_QUARANTINED &&
+	       area->slice.iova.first_iova < iova;
+}
+
+/**
+ * iopt_check_ends() - would an unmap of a range cut nothing?
+ * @iopt: the map
+ * @first_iova: first IOVA
+ * @last_iova: last IOVA, inclusive
+ *
+ * For those who want nothing unmapped if it would. It may become different at any
+ * time.
+ *
+ * Context: process, no lock held; sleeps.
+ * Return: 0; -ENOENT if an area begins or ends outside.
+ */
+int iopt_check_ends(struct io_pagetable *iopt, unsigned long first_iova,
+		    unsigned long last_iova)
+{
+	guard(rwsem_read)(&iopt->iova_rwsem);
+
+	if (iopt_is_across(iopt, first_iova))
 		return -ENOENT;
+	if (last_iova != ULONG_MAX && iopt_is_across(iopt, last_iova + 1))
+		return -ENOENT;
+	return 0;
+}
+
+/**
+ * iopt_unmap_whole() - unmap the areas that begin in a range, as they are
+ * @iopt: the map
+ * @first_iova: first IOVA; nothing is unmapped if an area that begins in front of
+ *	it reaches across
+ * @last_iova: last IOVA, inclusive
+ * @unmapped_bytes: bytes of the areas unmapped, also when an error stopped it; can
+ *	be more than there are in the range
+ *
+ * Context: process, no lock held; sleeps.
+ * Return: as iopt_unmap_any(), but not -ENOENT.
+ */
+int iopt_unmap_whole(struct io_pagetable *iopt, unsigned long first_iova,
+		     unsigned long last_iova, unsigned long *unmapped_bytes)
+{
+	struct iopt_unmap_walk walk = {
+		.iopt = iopt,
+		.first_iova = first_iova,
+		.last_iova = last_iova,
+		.whole = true,
+	};
+	int rc;
+
+	rc = iopt_unmap_areas(&walk);
+	*unmapped_bytes = walk.unmapped_bytes;
 	return rc;
 }
 

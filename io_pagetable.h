@@ -204,8 +204,14 @@ DEFINE_GUARD(iopt_write, struct io_pagetable *, down_write(&_T->iova_rwsem),
 /* io_pagetable.c */
 void iopt_init(struct io_pagetable *iopt);
 void iopt_destroy(struct io_pagetable *iopt);
+int iopt_unmap_any(struct io_pagetable *iopt, unsigned long first_iova,
+		   unsigned long last_iova, unsigned long *unmapped_bytes);
 int iopt_unmap(struct io_pagetable *iopt, unsigned long first_iova,
 	       unsigned long last_iova, unsigned long *unmapped_bytes);
+int iopt_check_ends(struct io_pagetable *iopt, unsigned long first_iova,
+		    unsigned long last_iova);
+int iopt_unmap_whole(struct io_pagetable *iopt, unsigned long first_iova,
+		     unsigned long last_iova, unsigned long *unmapped_bytes);
 int iopt_unmap_all(struct io_pagetable *iopt, unsigned long *unmapped_bytes);
 
 /* iopt_map.c */
@@ -227,6 +233,7 @@ int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member);
 void iopt_domain_remove(struct io_pagetable *iopt, struct iopt_domain *member);
 void iopt_domain_free(struct io_pagetable *iopt, struct iopt_domain *member);
 int iopt_set_large_pages(struct io_pagetable *iopt, bool large);
+unsigned long iopt_page_sizes(struct io_pagetable *iopt);
 
 /* iopt_split.c */
 int iopt_cut(struct io_pagetable *iopt, unsigned long iova);

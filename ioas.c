@@ -95,27 +95,27 @@ int iommufd_ucmd_ioas_alloc(struct iommufd_ucmd *ucmd)
 	return 0;
 }
 
-/* The answer to IOVA_RANGES while it is being made. */
-struct iommufd_range_list {
-	struct iopt_range *ranges;
-	size_t room;
-	size_t total;
-	unsigned long alignment;
-};
-
-/*
- * Ask for the ranges until all of them, or as many as the user has room for, are
- * in @list: between counting and reading more can turn up.
+/**
+ * iommufd_list_ranges - list the usable ranges of an IOVA map
+ * @iopt: the map
+ * @max_ranges: so many are wanted at most
+ * @list: zeroed; the caller frees list->ranges with kvfree(), also on error
+ *
+ * Between counting and reading more can turn up, so it asks until all of them, or
+ * as many as are wanted, are in the list.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0 or -ENOMEM.
  */
-static int iommufd_list_ranges(struct io_pagetable *iopt, size_t user_room,
-			       struct iommufd_range_list *list)
+int iommufd_list_ranges(struct io_pagetable *iopt, size_t max_ranges,
+			struct iommufd_range_list *list)
 {
 	for (;;) {
 		size_t wanted;
 
 		list->total = iopt_usable_ranges(iopt, list->ranges, list->room,
 						 &list->alignment);
-		wanted = min(list->total, user_room);
+		wanted = min(list->total, max_ranges);
 		if (list->room >= wanted)
 			return 0;
 
@@ -239,7 +239,14 @@ static int iommufd_map_prot(u32 flags)
 	return prot;
 }
 
-static enum iopt_account_mode iommufd_account_mode(struct iommufd_ctx *ictx)
+/**
+ * iommufd_account_mode - whom does the caller's mapping charge?
+ * @ictx: the file
+ *
+ * Context: Process context.
+ * Return: the mode of the file; nobody if the caller may lock what it likes.
+ */
+enum iopt_account_mode iommufd_account_mode(struct iommufd_ctx *ictx)
 {
 	return capable(CAP_IPC_LOCK) ? IOPT_ACCOUNT_NONE : ictx->account_mode;
 }

@@ -38,7 +38,24 @@ static inline struct iommufd_ioas *to_ioas(struct iommufd_object *object)
 	return container_of(object, struct iommufd_ioas, obj);
 }
 
+/**
+ * struct iommufd_range_list - usable ranges of an IOVA map
+ * @ranges: as many as there are, or as were wanted; the lowest first
+ * @room: for so many
+ * @total: so many there are
+ * @alignment: bytes that mappings have to be aligned to
+ */
+struct iommufd_range_list {
+	struct iopt_range *ranges;
+	size_t room;
+	size_t total;
+	unsigned long alignment;
+};
+
 struct iommufd_ioas *iommufd_ioas_begin(struct iommufd_ctx *ictx);
+int iommufd_list_ranges(struct io_pagetable *iopt, size_t max_ranges,
+			struct iommufd_range_list *list);
+enum iopt_account_mode iommufd_account_mode(struct iommufd_ctx *ictx);
 
 int iommufd_ucmd_ioas_alloc(struct iommufd_ucmd *ucmd);
 int iommufd_ucmd_ioas_iova_ranges(struct iommufd_ucmd *ucmd);

@@ -43,6 +43,8 @@ static inline bool iommufd_drivers_record_dirty(void)
  *	lock guards their device counts
  * @compat_ioas: the IOAS that VFIO's container ioctls are to use, or NULL;
  *	guarded by the lock of @objects. No use: it goes when the IOAS goes
+ * @no_iommu: VFIO's groups have no IOMMU; guarded likewise, never reset
+ * @unmaps_whole: VFIO's unmap of type1 in its first version does not cut
  * @account_mode: whom a MAP without CAP_IPC_LOCK charges
  */
 struct iommufd_ctx {
@@ -50,6 +52,8 @@ struct iommufd_ctx {
 	struct xarray objects;
 	struct xarray groups;
 	struct iommufd_object *compat_ioas;
+	bool no_iommu;
+	bool unmaps_whole;
 	enum iopt_account_mode account_mode;
 };
 
@@ -128,12 +132,14 @@ struct iommufd_object {
 void *__iommufd_object_begin(struct iommufd_ctx *ictx, size_t size,
 			     const struct iommufd_object_ops *ops);
 void iommufd_object_publish(struct iommufd_object *object);
+void iommufd_object_publish_locked(struct iommufd_object *object);
 void iommufd_object_discard(struct iommufd_object *object);
 void iommufd_object_abort(struct iommufd_object *object);
 
 struct iommufd_object *iommufd_object_get(struct iommufd_ctx *ictx, u32 id,
 					  enum iommufd_kind kind);
 void iommufd_object_hold(struct iommufd_object *object);
+bool iommufd_object_try_get(struct iommufd_object *object);
 void iommufd_object_put(struct iommufd_object *object);
 
 int iommufd_object_use(struct iommufd_object *object);

@@ -93,6 +93,27 @@ bool iopt_areas_aligned(struct io_pagetable *iopt, unsigned long alignment)
 	return true;
 }
 
+/**
+ * iopt_page_sizes() - the page sizes that all domains have
+ * @iopt: the map
+ *
+ * Context: process, no lock held; sleeps.
+ * Return: a bit for each, all bits without a domain.
+ */
+unsigned long iopt_page_sizes(struct io_pagetable *iopt)
+{
+	unsigned long sizes = ULONG_MAX;
+	struct iopt_domain *member;
+
+	guard(rwsem_read)(&iopt->iova_rwsem);
+	guard(rcu)();
+	list_for_each_entry_rcu(member, &iopt->domains.members, item) {
+		if (!READ_ONCE(member->leave_seq))
+			sizes &= member->domain->pgsize_bitmap;
+	}
+	return sizes;
+}
+
 /* Refuse IOVA outside of what the domain can translate. */
 static int iopt_reserve_outside(struct io_pagetable *iopt,
 				const struct iopt_domain *member)

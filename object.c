@@ -107,10 +107,23 @@ static void iommufd_object_set_entry(struct iommufd_object *object,
 	WARN_ON(xa_is_err(__xa_store(objects, object->id, entry, 0)));
 }
 
-static void __iommufd_object_publish(struct iommufd_object *object)
+static void iommufd_object_enter(struct iommufd_object *object)
 {
 	iommufd_object_set_entry(object, object);
 	object->state = IOMMUFD_OBJECT_PUBLISHED;
+}
+
+/**
+ * iommufd_object_publish_locked - as iommufd_object_publish(), together with
+ *	something else that the lock guards
+ * @object: begun and complete; the table's from now on
+ *
+ * Context: The table's xa_lock held.
+ */
+void iommufd_object_publish_locked(struct iommufd_object *object)
+{
+	IOMMUFD_ASSERT(object->state == IOMMUFD_OBJECT_BEGUN);
+	iommufd_object_enter(object);
 }
 
 /**
@@ -124,8 +137,7 @@ void iommufd_object_publish(struct iommufd_object *object)
 	struct xarray *objects = &object->ictx->objects;
 
 	xa_lock(objects);
-	IOMMUFD_ASSERT(object->state == IOMMUFD_OBJECT_BEGUN);
-	__iommufd_object_publish(object);
+	iommufd_object_publish_locked(object);
 	xa_unlock(objects);
 }
 
@@ -196,8 +208,26 @@ void iommufd_object_hold(struct iommufd_object *object)
 }
 
 /**
+ * iommufd_object_try_get - hold an object that is known by other means than its
+ *	ID
+ * @object: an object, of which the lock keeps the memory
+ *
+ * Context: The table's xa_lock held.
+ * Return: whether the object is held, and has to be given back with
+ * iommufd_object_put(); not if it is not published.
+ */
+bool iommufd_object_try_get(struct iommufd_object *object)
+{
+	lockdep_assert_held(&object->ictx->objects.xa_lock);
+
+	return object->state == IOMMUFD_OBJECT_PUBLISHED &&
+	       refcount_inc_not_zero(&object->calls);
+}
+
+/**
  * iommufd_object_put - the call is over
- * @object: from iommufd_object_get() or iommufd_object_hold()
+ * @object: from iommufd_object_get(), iommufd_object_hold() or
+ *	iommufd_object_try_get()
  *
  * Context: Any.
  */
@@ -347,7 +377,7 @@ static bool iommufd_object_restore(struct iommufd_object *object)
 	xa_lock(objects);
 	busy = refcount_inc_not_zero(&object->calls);
 	if (busy)
-		__iommufd_object_publish(object);
+		iommufd_object_enter(object);
 	xa_unlock(objects);
 	return busy;
 }

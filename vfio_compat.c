@@ -2,21 +2,27 @@
 /*
  * VFIO's view of an iommufd: the compat IOAS, and the ioctls of a container.
  *
- * User space chooses the compat IOAS with IOMMU_VFIO_IOAS. Then VFIO takes the
- * file for the container of a group, and attaches its devices there. The ioctls
- * of a container are not served yet: they answer as without a compat IOAS, after
- * the same checks as with one.
+ * VFIO takes the file for the container of a group, and attaches its devices to
+ * the compat IOAS. That one is made when the first group comes, unless user space
+ * has chosen one with IOMMU_VFIO_IOAS. The ioctls of a container work on it.
  */
+#include <linux/capability.h>
 #include <linux/export.h>
 #include <linux/iommufd.h>
+#include <linux/moduleparam.h>
 #include <linux/types.h>
-#include <linux/uaccess.h>
 #include <linux/vfio.h>
 
 #include <uapi/linux/iommufd.h>
 
 #include "entry.h"
-#include "iommufd_private.h"
+#include "hwpt.h"
+#include "vfio_compat.h"
+
+static bool type1_v1_large_pages;
+module_param(type1_v1_large_pages, bool, 0644);
+MODULE_PARM_DESC(type1_v1_large_pages,
+		 "Version 1 of VFIO's type1 maps large pages, as VFIO's own driver does, and an unmap never cuts a mapping; else a mapping can be cut at any page.");
 
 /**
  * iommufd_vfio_compat_ioas_get_id() - the IOAS that groups are attached to
@@ -40,6 +46,26 @@ int iommufd_vfio_compat_ioas_get_id(struct iommufd_ctx *ictx, u32 *out_ioas_id)
 	return rc;
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_vfio_compat_ioas_get_id, IOMMUFD_VFIO);
+
+/**
+ * iommufd_vfio_get_ioas - hold the compat IOAS for the time of a call
+ * @ictx: the file
+ *
+ * Context: Process context; takes and releases the table's xa_lock.
+ * Return: the IOAS, to be given back with iommufd_object_put(), or an ERR_PTR:
+ * -ENODEV if there is none.
+ */
+struct iommufd_ioas *iommufd_vfio_get_ioas(struct iommufd_ctx *ictx)
+{
+	struct iommufd_object *object;
+
+	xa_lock(&ictx->objects);
+	object = ictx->compat_ioas;
+	if (object && !iommufd_object_try_get(object))
+		object = NULL;
+	xa_unlock(&ictx->objects);
+	return object ? to_ioas(object) : ERR_PTR(-ENODEV);
+}
 
 static void iommufd_vfio_set_compat(struct iommufd_ctx *ictx,
 				    struct iommufd_object *ioas)
@@ -84,15 +110,22 @@ int iommufd_ucmd_vfio_ioas(struct iommufd_ucmd *ucmd)
  * iommufd_vfio_compat_set_no_iommu() - serve a group without an IOMMU
  * @ictx: the file
  *
+ * There is nothing to map for such groups, now and as long as the file is open.
+ *
  * Context: Process context.
- * Return: -EINVAL if there is a compat IOAS; else -EOPNOTSUPP.
+ * Return: 0, also if it does already; -EINVAL if there is a compat IOAS.
  */
 int iommufd_vfio_compat_set_no_iommu(struct iommufd_ctx *ictx)
 {
-	u32 ioas_id;
+	int rc = 0;
 
-	return iommufd_vfio_compat_ioas_get_id(ictx, &ioas_id) ? -EOPNOTSUPP :
-								 -EINVAL;
+	xa_lock(&ictx->objects);
+	if (ictx->compat_ioas)
+		rc = -EINVAL;
+	else
+		ictx->no_iommu = true;
+	xa_unlock(&ictx->objects);
+	return rc;
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_vfio_compat_set_no_iommu, IOMMUFD_VFIO);
 
@@ -100,82 +133,111 @@ EXPORT_SYMBOL_NS_GPL(iommufd_vfio_compat_set_no_iommu, IOMMUFD_VFIO);
  * iommufd_vfio_compat_ioas_create() - have an IOAS for the groups of a container
  * @ictx: the file
  *
- * Context: Process context.
- * Return: 0 if user space has chosen one; else -EOPNOTSUPP.
+ * Context: Process context, may sleep.
+ * Return: 0, also if there is one already; -EINVAL if the file serves groups
+ * without an IOMMU; -ENOMEM, -ENOSPC.
  */
 int iommufd_vfio_compat_ioas_create(struct iommufd_ctx *ictx)
 {
-	u32 ioas_id;
+	struct iommufd_ioas *ioas;
+	bool is_chosen;
+	int rc = 0;
 
-	return iommufd_vfio_compat_ioas_get_id(ictx, &ioas_id) ? -EOPNOTSUPP : 0;
+	ioas = iommufd_ioas_begin(ictx);
+	if (IS_ERR(ioas))
+		return PTR_ERR(ioas);
+
+	xa_lock(&ictx->objects);
+	is_chosen = !ictx->compat_ioas && !ictx->no_iommu;
+	if (is_chosen) {
+		iommufd_object_publish_locked(&ioas->obj);
+		ictx->compat_ioas = &ioas->obj;
+	} else if (ictx->no_iommu) {
+		rc = -EINVAL;
+	}
+	xa_unlock(&ictx->objects);
+
+	if (!is_chosen)
+		iommufd_object_abort(&ioas->obj);
+	return rc;
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_vfio_compat_ioas_create, IOMMUFD_VFIO);
 
-static int iommufd_vfio_check_extension(unsigned long extension)
+/* Does DMA snoop caches, whatever a device asks for? */
+static int iommufd_vfio_dma_cc(struct iommufd_ctx *ictx)
+{
+	struct iommufd_ioas *ioas = iommufd_vfio_get_ioas(ictx);
+	bool is_coherent;
+
+	if (IS_ERR(ioas))
+		return PTR_ERR(ioas);
+	is_coherent = iommufd_ioas_is_coherent(ioas);
+	iommufd_object_put(&ioas->obj);
+	return is_coherent;
+}
+
+static int iommufd_vfio_check_extension(struct iommufd_ctx *ictx,
+					unsigned long extension)
 {
 	switch (extension) {
 	case VFIO_TYPE1_IOMMU:
 	case VFIO_TYPE1v2_IOMMU:
 	case VFIO_UNMAP_ALL:
-		return 1;
+		return !READ_ONCE(ictx->no_iommu);
 	case VFIO_NOIOMMU_IOMMU:
 		return IS_ENABLED(CONFIG_VFIO_NOIOMMU);
 	case VFIO_DMA_CC_IOMMU:
-		/* It depends on the HWPTs of the compat IOAS. */
-		return -ENODEV;
+		return iommufd_vfio_dma_cc(ictx);
 	default:
 		return 0;
 	}
 }
 
-static int iommufd_vfio_set_iommu(unsigned long type)
+/*
+ * Version 1 lets a program unmap any part of what it has mapped. That is possible
+ * only while each page is mapped for itself, which costs the IOTLB dear. VFIO's own
+ * driver never cuts instead, and says how much it has unmapped.
+ */
+static int iommufd_vfio_set_v1(struct iommufd_ctx *ictx,
+			       struct iommufd_ioas *ioas)
+{
+	bool large_pages = READ_ONCE(type1_v1_large_pages);
+	int rc = large_pages ? 0 : iopt_set_large_pages(&ioas->iopt, false);
+
+	if (!rc)
+		WRITE_ONCE(ictx->unmaps_whole, large_pages);
+	return rc;
+}
+
+static int iommufd_vfio_set_type1(struct iommufd_ctx *ictx, unsigned long type)
+{
+	struct iommufd_ioas *ioas = iommufd_vfio_get_ioas(ictx);
+	int rc = 0;
+
+	if (IS_ERR(ioas))
+		return PTR_ERR(ioas);
+	if (type == VFIO_TYPE1_IOMMU)
+		rc = iommufd_vfio_set_v1(ictx, ioas);
+	else
+		WRITE_ONCE(ictx->unmaps_whole, false);
+	iommufd_object_put(&ioas->obj);
+	return rc;
+}
+
+static int iommufd_vfio_set_iommu(struct iommufd_ctx *ictx, unsigned long type)
 {
 	switch (type) {
 	case VFIO_TYPE1_IOMMU:
 	case VFIO_TYPE1v2_IOMMU:
-		return -ENODEV;
+		return iommufd_vfio_set_type1(ictx, type);
+	case VFIO_NOIOMMU_IOMMU:
+		if (!IS_ENABLED(CONFIG_VFIO_NOIOMMU) ||
+		    !READ_ONCE(ictx->no_iommu))
+			return -EINVAL;
+		return capable(CAP_SYS_RAWIO) ? 0 : -EPERM;
 	default:
 		return -EINVAL;
 	}
-}
-
-static int iommufd_vfio_get_info(void __user *arg)
-{
-	const u32 min_size = offsetofend(struct vfio_iommu_type1_info,
-					 iova_pgsizes);
-	struct vfio_iommu_type1_info info;
-
-	if (copy_from_user(&info, arg, min_size))
-		return -EFAULT;
-	if (info.argsz < min_size)
-		return -EINVAL;
-	return -ENODEV;
-}
-
-static int iommufd_vfio_map_dma(void __user *arg)
-{
-	const u32 min_size = offsetofend(struct vfio_iommu_type1_dma_map, size);
-	struct vfio_iommu_type1_dma_map map;
-
-	if (copy_from_user(&map, arg, min_size))
-		return -EFAULT;
-	if (map.argsz < min_size ||
-	    map.flags & ~(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE))
-		return -EINVAL;
-	return -ENODEV;
-}
-
-static int iommufd_vfio_unmap_dma(void __user *arg)
-{
-	const u32 min_size = offsetofend(struct vfio_iommu_type1_dma_unmap,
-					 size);
-	struct vfio_iommu_type1_dma_unmap unmap;
-
-	if (copy_from_user(&unmap, arg, min_size))
-		return -EFAULT;
-	if (unmap.argsz < min_size || unmap.flags & ~VFIO_DMA_UNMAP_FLAG_ALL)
-		return -EINVAL;
-	return -ENODEV;
 }
 
 /**
@@ -196,15 +258,15 @@ long iommufd_vfio_ioctl(struct iommufd_ctx *ictx, unsigned int cmd,
 	case VFIO_GET_API_VERSION:
 		return VFIO_API_VERSION;
 	case VFIO_CHECK_EXTENSION:
-		return iommufd_vfio_check_extension(arg);
+		return iommufd_vfio_check_extension(ictx, arg);
 	case VFIO_SET_IOMMU:
-		return iommufd_vfio_set_iommu(arg);
+		return iommufd_vfio_set_iommu(ictx, arg);
 	case VFIO_IOMMU_GET_INFO:
-		return iommufd_vfio_get_info(user_struct);
+		return iommufd_vfio_get_info(ictx, user_struct);
 	case VFIO_IOMMU_MAP_DMA:
-		return iommufd_vfio_map_dma(user_struct);
+		return iommufd_vfio_map_dma(ictx, user_struct);
 	case VFIO_IOMMU_UNMAP_DMA:
-		return iommufd_vfio_unmap_dma(user_struct);
+		return iommufd_vfio_unmap_dma(ictx, user_struct);
 	default:
 		return -ENOIOCTLCMD;
 	}
