@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A file of /dev/iommu as the container of a VFIO group: DMA through it, and the
+ * same calls as to VFIO's own container with the same results.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/iommufd.h>
+#include <linux/vfio.h>
+
+#include "container.h"
+#include "edu.h"
+#include "harness.h"
+
+#define IOVA		(16 * MIB)
+#define LARGE_PAGES	"/sys/module/iommufd/parameters/type1_v1_large_pages"
+
+/* -- one program, one device */
+
+static void dma_through(unsigned long type)
+{
+	uint8_t *va = anon(8 * PAGE);
+	struct container container;
+	uint64_t size = 8 * PAGE;
+	struct edu edu;
+
+	container_open(&container, IOMMUFD_CONTAINER, EDU, type);
+	EXPECT(container_map(&container, va, size, IOVA), 0);
+	EXPECT(container_map(&container, va, PAGE, IOVA + PAGE), -EEXIST);
+	edu_open(&edu, &container.dev);
+	CHECK(edu_reaches(&edu, va + 3 * PAGE, IOVA + 3 * PAGE));
+	size = PAGE;
+	if (type == VFIO_TYPE1_IOMMU) {
+		EXPECT(container_unmap(&container, 0, IOVA + 3 * PAGE, &size), 0);
+		EXPECT((long)size, (long)PAGE);
+		CHECK(!edu_reaches(&edu, va + 3 * PAGE, IOVA + 3 * PAGE));
+		CHECK(edu_reaches(&edu, va + 4 * PAGE, IOVA + 4 * PAGE));
+		CHECK(edu_reaches(&edu, va + 2 * PAGE, IOVA + 2 * PAGE));
+	} else {
+		EXPECT(container_unmap(&container, 0, IOVA + 3 * PAGE, &size),
+		       -ENOENT);
+		CHECK(edu_reaches(&edu, va + 3 * PAGE, IOVA + 3 * PAGE));
+	}
+	size = 0;
+	EXPECT(container_unmap(&container, VFIO_DMA_UNMAP_FLAG_ALL, 0, &size), 0);
+	CHECK(!edu_reaches(&edu, va, IOVA));
+	edu_close(&edu);
+	container_close(&container);
+}
+
+static void test_v1(void)
+{
+	dma_through(VFIO_TYPE1_IOMMU);
+}
+
+static void test_v2(void)
+{
+	dma_through(VFIO_TYPE1v2_IOMMU);
+}
+
+/* Two groups in a container, and a device by its own node in the same IOAS. */
+static void test_groups_share(void)
+{
+	struct container container;
+	uint8_t *va = anon(PAGE);
+	struct vfio_dev nvme;
+	struct iommu_vfio_ioas ioas = {
+		.size = sizeof(ioas),
+		.op = IOMMU_VFIO_IOAS_GET,
+	};
+	uint32_t pt_id;
+	char path[32];
+	int group;
+
+	container_open(&container, IOMMUFD_CONTAINER, EDU, VFIO_TYPE1v2_IOMMU);
+	EXPECT(container_map(&container, va, PAGE, IOVA), 0);
+	snprintf(path, sizeof(path), "/dev/vfio/%d",
+		 iommu_group_of(bdf_of(GROUP_EDU)));
+	group = open(path, O_RDWR | O_CLOEXEC);
+	CHECK(group >= 0);
+	EXPECT(raw_ioctl(group, VFIO_GROUP_SET_CONTAINER, &container.fd), 0);
+	EXPECT(raw_ioctl(container.fd, IOMMU_VFIO_IOAS, &ioas), 0);
+	bind_device(&nvme, NVME, container.fd);
+	pt_id = ioas.ioas_id;
+	EXPECT(vfio_dev_attach(&nvme, &pt_id), 0);
+	vfio_dev_close(&nvme);
+	close(group);
+	container_close(&container);
+}
+
+/* -- the same calls to VFIO's own container */
+
+#define WINDOW_PAGES	48
+#define NR_CALLS	2000
+#define NR_PROBES	12
+
+/* A call and what came of it. */
+struct call {
+	enum { MAP, UNMAP, UNMAP_ALL } what;
+	uint64_t iova;
+	uint64_t size;
+	uint64_t offset;
+	int rc;
+	uint64_t result;
+};
+
+/* What a device reaches at a page of the window: a page of the buffer, or -1. */
+struct trace {
+	struct call calls[NR_CALLS];
+	int reaches[NR_PROBES];
+};
+
+/* The same for both containers. */
+static void make_call(struct call *call)
+{
+	unsigned int dice = rand() % 100;
+
+	call->what = dice < 50 ? MAP : dice < 98 ? UNMAP : UNMAP_ALL;
+	call->iova = IOVA + rand() % WINDOW_PAGES * PAGE;
+	call->size = (1 + rand() % 6) * PAGE;
+	call->offset = rand() % (WINDOW_PAGES - 6) * PAGE;
+	/* now and then something that nobody should ask for */
+	if (!(rand() % 40))
+		call->size = 0;
+	if (!(rand() % 40))
+		call->iova = 0xfee00000;
+	if (call->what == UNMAP_ALL) {
+		call->iova = 0;
+		call->size = 0;
+	}
+}
+
+static void do_call(const struct container *container, uint8_t *buffer,
+		    struct call *call)
+{
+	make_call(call);
+	call->result = call->size;
+	if (call->what == MAP)
+		call->rc = container_map(container, buffer + call->offset,
+					 call->size, call->iova);
+	else
+		call->rc = container_unmap(container, call->what == UNMAP_ALL ?
+					   VFIO_DMA_UNMAP_FLAG_ALL : 0,
+					   call->iova, &call->result);
+}
+
+static int reached_page(struct edu *edu, uint8_t *buffer, uint64_t iova)
+{
+	memset(buffer, 0xe7, WINDOW_PAGES * PAGE);
+	edu_store(edu, iova, 64);
+	for (unsigned int i = 0; i < WINDOW_PAGES; i++)
+		if (!is_filled(buffer + i * PAGE, 0xe7, 64))
+			return i;
+	return -1;
+}
+
+static void record(const char *path, unsigned long type, unsigned int seed,
+		   struct trace *trace)
+{
+	uint8_t *buffer = anon(WINDOW_PAGES * PAGE);
+	struct container container;
+	struct edu edu;
+
+	srand(seed);
+	container_open(&container, path, EDU, type);
+	for (unsigned int i = 0; i < NR_CALLS; i++)
+		do_call(&container, buffer, &trace->calls[i]);
+	edu_open(&edu, &container.dev);
+	for (unsigned int i = 0; i < NR_PROBES; i++)
+		trace->reaches[i] = reached_page(&edu, buffer, IOVA + i * PAGE);
+	edu_close(&edu);
+	container_close(&container);
+}
+
+/*
+ * VFIO says EINVAL to an unmap that would cut, we say ENOENT, as iommufd does. Its
+ * answer has no size then.
+ */
+static int is_same(const struct call *theirs, const struct call *ours)
+{
+	if (theirs->rc != ours->rc)
+		return ours->what == UNMAP && theirs->rc == -EINVAL &&
+		       ours->rc == -ENOENT;
+	return theirs->rc || theirs->result == ours->result;
+}
+
+static const char *const names[] = { "map", "unmap", "unmap all" };
+
+static void compare(unsigned long type, unsigned int seed)
+{
+	static struct trace theirs, ours;
+	unsigned int differences = 0, refused = 0;
+
+	record(LEGACY_CONTAINER, type, seed, &theirs);
+	record(IOMMUFD_CONTAINER, type, seed, &ours);
+	for (unsigned int i = 0; i < NR_CALLS; i++) {
+		const struct call *a = &theirs.calls[i], *b = &ours.calls[i];
+
+		refused += a->rc != b->rc;
+		if (is_same(a, b))
+			continue;
+		if (differences++ < 10)
+			printf("# call %u, %s %#llx %#llx: %d %#llx, ours %d %#llx\n",
+			       i, names[a->what], (unsigned long long)a->iova,
+			       (unsigned long long)a->size, a->rc,
+			       (unsigned long long)a->result, b->rc,
+			       (unsigned long long)b->result);
+	}
+	for (unsigned int i = 0; i < NR_PROBES; i++) {
+		if (theirs.reaches[i] == ours.reaches[i])
+			continue;
+		printf("# page %u: %d, ours %d\n", i, theirs.reaches[i],
+		       ours.reaches[i]);
+		differences++;
+	}
+	printf("# type %lu, seed %u: %u calls, %u with another errno, %u differences\n",
+	       type, seed, NR_CALLS, refused, differences);
+	EXPECT(differences, 0);
+}
+
+/* Scenario 46. */
+static void test_as_vfio_v2(void)
+{
+	compare(VFIO_TYPE1v2_IOMMU, 1);
+	compare(VFIO_TYPE1v2_IOMMU, 2);
+}
+
+/* Scenario 46. */
+static void test_as_vfio_v1(void)
+{
+	write_or_fail(LARGE_PAGES, "Y");
+	compare(VFIO_TYPE1_IOMMU, 3);
+	compare(VFIO_TYPE1_IOMMU, 4);
+	write_or_fail(LARGE_PAGES, "N");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct guest_test tests[] = {
+		{ "type1.v1", test_v1, 0 },
+		{ "type1.v2", test_v2, 0 },
+		{ "type1.groups_share", test_groups_share, 0 },
+		{ "type1.as_vfio_v2", test_as_vfio_v2, 120 },
+		{ "type1.as_vfio_v1", test_as_vfio_v1, 120 },
+		{ },
+	};
+
+	return guest_tests(tests, argc, argv);
+}
