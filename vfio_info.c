@@ -61,14 +61,14 @@ static void iommufd_vfio_add_ranges(struct iommufd_vfio_answer *answer,
 	}
 }
 
-/* Mappings are multiples of pages for those who rely on what this says. */
+/*
+ * Mappings are multiples of pages for those who rely on what this says. No domain
+ * has a smallest page that is larger, so a page will always do, also for domains
+ * that have no size in common.
+ */
 static u64 iommufd_vfio_page_sizes(struct io_pagetable *iopt)
 {
-	u64 sizes = iopt_page_sizes(iopt);
-
-	if (sizes & (PAGE_SIZE - 1))
-		sizes = (sizes & PAGE_MASK) | PAGE_SIZE;
-	return sizes;
+	return (iopt_page_sizes(iopt) & PAGE_MASK) | PAGE_SIZE;
 }
 
 static void iommufd_vfio_fill(struct iommufd_vfio_answer *answer,
