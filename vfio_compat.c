@@ -139,6 +139,7 @@ EXPORT_SYMBOL_NS_GPL(iommufd_vfio_compat_set_no_iommu, IOMMUFD_VFIO);
  */
 int iommufd_vfio_compat_ioas_create(struct iommufd_ctx *ictx)
 {
+	struct iommufd_object *old_ioas;
 	struct iommufd_ioas *ioas;
 	bool is_chosen;
 	int rc = 0;
@@ -148,7 +149,10 @@ int iommufd_vfio_compat_ioas_create(struct iommufd_ctx *ictx)
 		return PTR_ERR(ioas);
 
 	xa_lock(&ictx->objects);
-	is_chosen = !ictx->compat_ioas && !ictx->no_iommu;
+	old_ioas = ictx->compat_ioas;
+	/* One that is being destroyed is none. */
+	is_chosen = !ictx->no_iommu &&
+		    !(old_ioas && old_ioas->state == IOMMUFD_OBJECT_PUBLISHED);
 	if (is_chosen) {
 		iommufd_object_publish_locked(&ioas->obj);
 		ictx->compat_ioas = &ioas->obj;
