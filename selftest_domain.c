@@ -450,6 +450,22 @@ static size_t mock_unmap_pages(struct iommu_domain *domain, unsigned long iova,
 
 /* -- flush -- */
 
+/*
+ * A flush can be of more than its caller has unmapped: of dirty pages here and there
+ * it is one for all. So an entry may meanwhile be flushed by whoever has unmapped it,
+ * its page unpinned, and another be in its place.
+ */
+static void mock_flush_stale(struct mock_domain *mock, unsigned long index,
+			     void *slot)
+{
+	bool is_pinned = mock_page_is_pinned(mock_entry_phys(xa_to_value(slot)));
+
+	if (xa_cmpxchg(&mock->entries, index, slot, NULL, 0) == slot &&
+	    !is_pinned)
+		mock_complain(mock, index << mock->granule_shift,
+			      "a page was unpinned before the flush");
+}
+
 static void mock_flush(struct mock_domain *mock, unsigned long first_iova,
 		       unsigned long last_iova)
 {
@@ -466,10 +482,7 @@ static void mock_flush(struct mock_domain *mock, unsigned long first_iova,
 					 entry);
 			continue;
 		}
-		if (!mock_page_is_pinned(mock_entry_phys(entry)))
-			mock_complain(mock, index << mock->granule_shift,
-				      "a page was unpinned before the flush");
-		xa_erase(&mock->entries, index);
+		mock_flush_stale(mock, index, slot);
 	}
 }
 
