@@ -309,12 +309,23 @@ void domain_io_begin_dirty(struct domain_io_dirty *dirty)
  * domain_io_end_dirty() - flush the IOTLB of leaves that were cleared
  * @dirty: begun
  *
+ * What a driver records as dirty has no page size in its gather, as leaves come in
+ * all sizes. SMMUv3 flushes nothing without one, and with one only the leaves of
+ * that size. So all of the domain is flushed, where there is a way to do that: what
+ * stayed in the IOTLB as dirty would never be seen to be written again.
+ *
  * Context: process; sleeps.
  */
 void domain_io_end_dirty(struct domain_io_dirty *dirty)
 {
-	if (dirty->gather.start <= dirty->gather.end)
-		iommu_iotlb_sync(dirty->domain, &dirty->gather);
+	struct iommu_domain *domain = dirty->domain;
+
+	if (dirty->gather.start > dirty->gather.end)
+		return;
+	if (domain->ops->flush_iotlb_all)
+		iommu_flush_iotlb_all(domain);
+	else
+		iommu_iotlb_sync(domain, &dirty->gather);
 }
 
 /* Does a range show memory that lies in one piece, at multiples of its size? */

@@ -20,7 +20,7 @@
  *   asked for as a whole.
  * - The IOTLB remembers that it has set a dirty bit, and does not set it again:
  *   domain_io_end_dirty() flushes it of all leaves that were cleared, also when
- *   a read failed half way.
+ *   a read failed half way. Not every driver can do that for a range.
  * - Drivers serialise calls on different ranges themselves, as they do for the
  *   DMA API. Nobody calls on one range twice at a time: sections see to that.
  */

@@ -23,7 +23,8 @@ struct kunit;
  *	nothing, and leaves behind what it wrote
  * @FAKE_AMD: has leaves of any power of two; a call that fails says how far it
  *	came
- * @FAKE_ARM: few leaf sizes; flushes whenever the leaf size changes
+ * @FAKE_ARM: few leaf sizes; flushes whenever the leaf size changes, and nothing at
+ *	all if it is not told the leaf size, as after a read of dirty bits
  * @FAKE_VIRTIO: what one call maps is one leaf, which is only unmapped whole
  */
 enum fake_personality {

@@ -394,10 +394,14 @@ static void fake_flush(struct fake_domain *fake, unsigned long iova,
 static void fake_iotlb_sync(struct iommu_domain *domain,
 			    struct iommu_iotlb_gather *gather)
 {
+	struct fake_domain *fake = to_fake(domain);
+
 	/* Nothing was gathered. */
 	if (gather->start > gather->end)
 		return;
-	fake_flush(to_fake(domain), gather->start, gather->end);
+	if (fake->personality == FAKE_ARM && !gather->pgsize)
+		return;
+	fake_flush(fake, gather->start, gather->end);
 }
 
 static void fake_flush_iotlb_all(struct iommu_domain *domain)
