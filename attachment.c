@@ -173,14 +173,15 @@ int iommufd_attachment_join(struct iommufd_attachment *attachment,
  * iommufd_attachment_settle - the core has the attachment
  * @attachment: begun, and given to the core
  *
+ * Also if it does not take page faults: the next one may, and in a replace devices
+ * have their page requests on before the core forgets this one.
+ *
  * Context: As iommufd_attachment_begin().
  */
 void iommufd_attachment_settle(struct iommufd_attachment *attachment)
 {
 	struct iommu_domain *domain = attachment->handle.domain;
 
-	if (!attachment->fault)
-		return;
 	attachment->face.type = domain->type;
 	attachment->face.iopf_handler = domain->iopf_handler;
 	/* Pairs with the core's reads, which depend on the address. */

@@ -24,7 +24,7 @@ struct iommufd_fault;
 /**
  * struct iommufd_attachment - one attachment of a group
  * @handle: what the core finds when a device of the group faults
- * @face: what a fault-capable attachment shows the core instead of its domain
+ * @face: what the attachment shows the core instead of its domain
  * @lock: guards @fault against reports
  * @fault: where page faults go; NULL if the domain does not take them, or the
  *	attachment is over. Used by the HWPT
