@@ -21,6 +21,7 @@
 #include <linux/fs.h>
 #include <linux/iommu.h>
 #include <linux/iommufd.h>
+#include <linux/kref.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 
@@ -43,6 +44,7 @@ MODULE_PARM_DESC(allow_unsafe_interrupts,
  * @ictx: the file they are bound to
  * @group: the IOMMU group, referenced
  * @nr_devices: how many; guarded by the lock of iommufd_ctx.groups
+ * @kref: one for each device, which it keeps until it does not own the group's DMA
  * @turn: attach, replace and detach of its devices happen one at a time; holding
  *	it guards what follows
  * @attached: the attached ones, struct iommufd_device
@@ -54,6 +56,7 @@ struct iommufd_group {
 	struct iommufd_ctx *ictx;
 	struct iommu_group *group;
 	unsigned int nr_devices;
+	struct kref kref;
 	struct iommufd_turn turn;
 	struct list_head attached;
 	struct iommufd_hwpt *hwpt;
@@ -97,6 +100,7 @@ static struct iommufd_group *iommufd_group_alloc(struct iommufd_ctx *ictx,
 
 	igroup->ictx = ictx;
 	igroup->group = iommu_group_ref_get(group);
+	kref_init(&igroup->kref);
 	iommufd_turn_init(&igroup->turn);
 	INIT_LIST_HEAD(&igroup->attached);
 	for (int i = 0; i < IOMMUFD_NR_ATTACHMENTS; i++)
@@ -104,8 +108,11 @@ static struct iommufd_group *iommufd_group_alloc(struct iommufd_ctx *ictx,
 	return igroup;
 }
 
-static void iommufd_group_free(struct iommufd_group *igroup)
+static void iommufd_group_free(struct kref *kref)
 {
+	struct iommufd_group *igroup =
+		container_of(kref, struct iommufd_group, kref);
+
 	iommu_group_put(igroup->group);
 	kfree(igroup);
 }
@@ -125,30 +132,28 @@ static struct iommufd_group *iommufd_group_get(struct iommufd_ctx *ictx,
 			      new_igroup, GFP_KERNEL_ACCOUNT);
 	if (!igroup)
 		igroup = new_igroup;
-	if (xa_is_err(igroup))
+	if (xa_is_err(igroup)) {
 		igroup = ERR_PTR(xa_err(igroup));
-	else
+	} else {
 		igroup->nr_devices++;
+		kref_get(&igroup->kref);
+	}
 	xa_unlock(&ictx->groups);
 
-	if (igroup != new_igroup)
-		iommufd_group_free(new_igroup);
+	/* Ours; if it has become the group, the device has one, too. */
+	kref_put(&new_igroup->kref, iommufd_group_free);
 	return igroup;
 }
 
-static void iommufd_group_put(struct iommufd_group *igroup)
+/* The device does not count any more; the caller still has its reference. */
+static void iommufd_group_forget(struct iommufd_group *igroup)
 {
 	struct xarray *groups = &igroup->ictx->groups;
-	bool was_last;
 
 	xa_lock(groups);
-	was_last = !--igroup->nr_devices;
-	if (was_last)
+	if (!--igroup->nr_devices)
 		__xa_erase(groups, iommu_group_id(igroup->group));
 	xa_unlock(groups);
-
-	if (was_last)
-		iommufd_group_free(igroup);
 }
 
 /**
@@ -175,8 +180,13 @@ static void iommufd_device_destroy(struct iommufd_object *object)
 		container_of(object, struct iommufd_device, obj);
 
 	/* In this order a group that is known is one that is owned. */
-	iommufd_group_put(idev->igroup);
+	iommufd_group_forget(idev->igroup);
 	iommu_device_release_dma_owner(idev->dev);
+	/*
+	 * That was the driver's next attach_dev(): until then a report of a page
+	 * fault could be under way on an attachment, which is in the group.
+	 */
+	kref_put(&idev->igroup->kref, iommufd_group_free);
 }
 
 static const struct iommufd_object_ops iommufd_device_ops = {
