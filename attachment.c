@@ -25,6 +25,11 @@
  *   found before that, which attach_dev() waits for when the next change comes;
  * - the fault queue is looked up in the attachment, under its lock, and is NULL by
  *   then.
+ *
+ * It holds as far as the driver keeps its part. That of VT-d in 6.12 waits for the
+ * requests of PASID 0 only, and takes a device off its queue without the lock under
+ * which its interrupt thread reports: what a guest's PASID is asking for at that
+ * moment is the driver's to get right.
  */
 #include <linux/device.h>
 #include <linux/pci.h>

@@ -232,6 +232,9 @@ static int iopt_dirty_read_windows(struct iopt_dirty_walk *walk,
 		if (rc || last_iova == request->last_iova)
 			return rc;
 		walk->next_iova = last_iova + 1;
+		/* There can be windows without an area in them. */
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		cond_resched();
 	}
 }
