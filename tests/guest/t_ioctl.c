@@ -786,10 +786,12 @@ static void test_fdinfo(void)
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	EXPECT(number_in(path, "iommufd-ioas:"), 1);
 	EXPECT(number_in(path, "iommufd-hwpts:"), 0);
+	EXPECT(number_in(path, "iommufd-nested-hwpts:"), 0);
+	EXPECT(number_in(path, "iommufd-fault-queues:"), 0);
 	EXPECT(number_in(path, "iommufd-devices:"), 0);
 	EXPECT(number_in(path, "iommufd-accesses:"), 0);
 	EXPECT(count_lines(path, "iommufd-ioas-1:\tareas 1 mapped 4096 "), 1);
-	EXPECT(count_lines(path, "iommufd-"), 5);
+	EXPECT(count_lines(path, "iommufd-"), 7);
 	EXPECT(count_lines(path, "mock"), 0);
 }
 
