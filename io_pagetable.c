@@ -337,6 +337,16 @@ static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
 	return walk->met_quarantine ? -ENOTRECOVERABLE : 0;
 }
 
+/* Walk, and say how far it came. */
+static int iopt_unmap_walk(struct iopt_unmap_walk *walk,
+			   unsigned long *unmapped_bytes)
+{
+	int rc = iopt_unmap_areas(walk);
+
+	*unmapped_bytes = walk->unmapped_bytes;
+	return rc;
+}
+
 /**
  * iopt_unmap_any() - unmap the areas in a range, if there are any
  * @iopt: the map
@@ -345,10 +355,10 @@ static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
  * @unmapped_bytes: bytes of the areas unmapped, also when an error stopped it
  *
  * Context: process, no lock held; sleeps.
- * Return: 0; -ENOENT an area would be cut; -EBUSY one is
- * still being mapped; -EDEADLOCK an in-kernel user does not let go of one; -EINTR
- * fatal signal: areas below the one in question are gone by then.
- * -ENOTRECOVERABLE a driver did not let go of one, all others are gone.
+ * Return: 0; -ENOENT an area would be cut; -EBUSY one is still being mapped;
+ * -EDEADLOCK an in-kernel user does not let go of one; -EINTR fatal signal: areas
+ * below the one in question are gone by then. -ENOTRECOVERABLE a driver did not let
+ * go of one, all others are gone.
  */
 int iopt_unmap_any(struct io_pagetable *iopt, unsigned long first_iova,
 		   unsigned long last_iova, unsigned long *unmapped_bytes)
@@ -358,11 +368,8 @@ int iopt_unmap_any(struct io_pagetable *iopt, unsigned long first_iova,
 		.first_iova = first_iova,
 		.last_iova = last_iova,
 	};
-	int rc;
 
-	rc = iopt_unmap_areas(&walk);
-	*unmapped_bytes = walk.unmapped_bytes;
-	return rc;
+	return iopt_unmap_walk(&walk, unmapped_bytes);
 }
 
 /**
@@ -437,11 +444,8 @@ int iopt_unmap_whole(struct io_pagetable *iopt, unsigned long first_iova,
 		.last_iova = last_iova,
 		.whole = true,
 	};
-	int rc;
 
-	rc = iopt_unmap_areas(&walk);
-	*unmapped_bytes = walk.unmapped_bytes;
-	return rc;
+	return iopt_unmap_walk(&walk, unmapped_bytes);
 }
 
 /**
@@ -463,11 +467,8 @@ int iopt_unmap_all(struct io_pagetable *iopt, unsigned long *unmapped_bytes)
 		.last_iova = ULONG_MAX,
 		.all = true,
 	};
-	int rc;
 
-	rc = iopt_unmap_areas(&walk);
-	*unmapped_bytes = walk.unmapped_bytes;
-	return rc;
+	return iopt_unmap_walk(&walk, unmapped_bytes);
 }
 
 /* A user that is gone cannot unpin: a bug, but no reason to free the pages. */

@@ -77,16 +77,13 @@ int iommufd_vfio_map_dma(struct iommufd_ctx *ictx, void __user *arg)
 
 /*
  * An unmap of type1 in its first version begins and ends wherever it likes. The
- * cuts come first, and so does the check that there is none to make: when one is
- * refused, nothing has happened.
+ * cuts come first: when one is refused, nothing has happened.
  */
 static int iommufd_vfio_cut(struct io_pagetable *iopt, unsigned long first_iova,
 			    unsigned long last_iova)
 {
 	int rc;
 
-	if (!READ_ONCE(iopt->domains.small_pages))
-		return iopt_check_ends(iopt, first_iova, last_iova);
 	rc = iopt_cut(iopt, first_iova);
 	if (rc || last_iova == ULONG_MAX)
 		return rc;
@@ -98,7 +95,7 @@ static int iommufd_vfio_unmap_range(struct iommufd_ctx *ictx,
 				    struct vfio_iommu_type1_dma_unmap *unmap)
 {
 	unsigned long first_iova = unmap->iova;
-	unsigned long last_iova, unmapped_bytes;
+	unsigned long last_iova, unmapped_bytes = 0;
 	int rc;
 
 	if (!unmap->size)
@@ -109,11 +106,14 @@ static int iommufd_vfio_unmap_range(struct iommufd_ctx *ictx,
 	if (READ_ONCE(ictx->unmaps_whole)) {
 		rc = iopt_unmap_whole(iopt, first_iova, last_iova,
 				      &unmapped_bytes);
-	} else {
-		unmapped_bytes = 0;
+	} else if (READ_ONCE(iopt->domains.small_pages)) {
 		rc = iommufd_vfio_cut(iopt, first_iova, last_iova);
-		if (rc && rc != -ENOENT)
+		if (rc)
 			return rc;
+		rc = iopt_unmap_any(iopt, first_iova, last_iova,
+				    &unmapped_bytes);
+	} else {
+		rc = iopt_check_ends(iopt, first_iova, last_iova);
 		if (!rc)
 			rc = iopt_unmap_any(iopt, first_iova, last_iova,
 					    &unmapped_bytes);
