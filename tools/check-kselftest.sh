@@ -25,8 +25,8 @@ source "$(dirname "$0")/lib.sh"
 variant=$1
 shift
 case $variant in
-plain)	kernel=plain usual="4 min" limit=900 ;;
-debug)	kernel=debug usual="10 min" limit=1800 ;;
+plain)	kernel=plain usual="5 min" limit=900 ;;
+debug)	kernel=debug usual="14 min" limit=1800 ;;
 no-extents)	kernel=plain usual="4 min" limit=900 append=iommufd.extents=0 ;;
 coverage) kernel=coverage usual="10 min" limit=2400 \
 	append="kunit.enable=1 loglevel=7 iommufd.test_access_operations=100000" ;;

@@ -23,9 +23,9 @@ parts() {
 	kunit	3 min	1800	tools/check-kunit.sh
 	guest	2 min	1800	tools/check-guest.sh
 	kself	6 min	2400	tools/check-kselftest.sh plain
-	extents	5 min	1200	tools/check-no-extents.sh
-	kdebug	12 min	3000	tools/check-kselftest.sh debug
-	tree	7 min	2400	tools/check-tree.sh
+	extents	6 min	1200	tools/check-no-extents.sh
+	kdebug	15 min	3000	tools/check-kselftest.sh debug
+	tree	8 min	2400	tools/check-tree.sh
 	END
 }
 
