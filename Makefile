@@ -9,6 +9,8 @@ help:
 	@echo '                   user-space NVMe driver read a disk (3 min, then 20 s)'
 	@echo '  check            all tests; ends in "N passed, N failed" (see tools/check.sh)'
 	@echo '  check PARTS=...  some of them, by the names that "tools/check.sh --list" prints'
+	@echo '  check-clients    testpmd of DPDK and QEMU, as Debian ships them, on our /dev/iommu'
+	@echo '                   (2 min)'
 	@echo '  coverage         which lines of the page store and the map the tests reach, into'
 	@echo '                   build/coverage (20 min)'
 	@echo '  modules          iommufd.ko and VFIO modules that use it, for the newest 6.12 of'
@@ -26,6 +28,9 @@ demo:
 check:
 	@tools/check.sh $(PARTS)
 
+check-clients:
+	@tools/check.sh clients
+
 coverage:
 	@tools/coverage.sh
 
@@ -41,4 +46,4 @@ clean:
 clean-cache: clean
 	@tools/clean-cache.sh
 
-.PHONY: help demo check coverage modules tree clean clean-cache
+.PHONY: help demo check check-clients coverage modules tree clean clean-cache

@@ -26,6 +26,7 @@ parts() {
 	extents	6 min	1200	tools/check-no-extents.sh
 	kdebug	15 min	3000	tools/check-kselftest.sh debug
 	tree	8 min	2400	tools/check-tree.sh
+	clients	2 min	1800	tools/check-clients.sh
 	END
 }
 
@@ -59,9 +60,9 @@ run_part() {
 		"$1" "$ok" "$bad" "$skip" "$((SECONDS - started))"
 }
 
-# Steps and whatever did not pass; the rest is in the log.
+# Steps, what was counted, and whatever did not pass; the rest is in the log.
 show_progress() {
-	grep --line-buffered -aE '^(not ok |skip |== |[a-z-]+\.sh: )' || true
+	grep --line-buffered -aE '^(not ok |skip |count: |== |[a-z-]+\.sh: )' || true
 }
 
 if [ "${1:-}" = --list ]; then

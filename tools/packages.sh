@@ -15,6 +15,7 @@ packages_of() {
 	case $1 in
 	modules) echo make gcc-12 libc6-dev binutils xz-utils kmod ;;
 	guest)	echo qemu-system-x86 seabios ipxe-qemu busybox-static cpio gzip ;;
+	clients) echo dpdk-dev librte-net-e1000-23 librte-net-virtio23 libgcc-s1 libc-bin ;;
 	programs) echo make gcc libc6-dev ;;
 	kernel)	echo make gcc libc6-dev flex bison bc libelf-dev libssl-dev \
 		     xz-utils ccache kmod cpio python3 rsync perl ;;

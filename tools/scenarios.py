@@ -7,7 +7,7 @@ goes well.
     tools/scenarios.py --check  print as "FILE:LINE: why" what is wrong with that
 
 A test is tagged by "Scenario 26" or "Scenarios 26 and 53" in the comment right
-above it. A scenario without a test says why: after " -- ", "not yet: ..." or
+above it, a script that is a test by such words in any comment. A scenario without a test says why: after " -- ", "not yet: ..." or
 "impossible: ..."; one that has tests says "in part: ..." if they are not all.
 """
 
@@ -16,7 +16,8 @@ import re
 import sys
 
 LIST = "Documentation/scenarios.rst"
-SOURCES = ("tests/*_kunit.c", "tests/guest/t_*.c", "tests/selftests/*.c")
+SOURCES = ("tests/*_kunit.c", "tests/guest/t_*.c", "tests/selftests/*.c",
+           "tests/clients/*.sh")
 ENTRY = re.compile(r"^(\d+)\. (.+(?:\n {2,}\S.*)*)", re.M)
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
 TAG = re.compile(r"\bscenarios? (\d+(?:(?:, | and )\d+)*)", re.I)
@@ -48,6 +49,24 @@ def tags_in(file, complaints):
                 yield int(number), f"{file}: {name}", f"{file}:{line}"
 
 
+def tags_in_script(file):
+    """Each pair of a scenario and the script, and where the tag is."""
+    for line, text in enumerate(file.read_text().splitlines(), 1):
+        for tag in TAG.finditer(text) if text.startswith("#") else ():
+            for number in re.findall(r"\d+", tag[1]):
+                yield int(number), str(file), f"{file}:{line}"
+
+
+def all_tags(complaints):
+    """All of them."""
+    for pattern in SOURCES:
+        for file in sorted(pathlib.Path(".").glob(pattern)):
+            if file.suffix == ".sh":
+                yield from tags_in_script(file)
+            else:
+                yield from tags_in(file, complaints)
+
+
 def main(is_check):
     complaints, tests = [], {}
     entries = [(int(entry[1]), re.sub(r"\s+", " ", entry[2]).partition(" -- "))
@@ -55,12 +74,10 @@ def main(is_check):
     numbers = [number for number, _ in entries]
     if numbers != sorted(set(numbers)):
         complaints.append(f"{LIST}: a number stands twice or in the wrong place")
-    for pattern in SOURCES:
-        for file in sorted(pathlib.Path(".").glob(pattern)):
-            for number, test, place in tags_in(file, complaints):
-                tests.setdefault(number, []).append(test)
-                if number not in numbers:
-                    complaints.append(f"{place}: scenario {number} is not listed")
+    for number, test, place in all_tags(complaints):
+        tests.setdefault(number, []).append(test)
+        if number not in numbers:
+            complaints.append(f"{place}: scenario {number} is not listed")
     for number, (_, _, note) in entries:
         wanted = "in part: " if number in tests else ("not yet: ", "impossible: ")
         if not note.startswith(wanted) and (note or number not in tests):
