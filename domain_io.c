@@ -241,6 +241,28 @@ unsigned long domain_io_unmap(struct iommu_domain *domain,
 }
 
 /**
+ * domain_io_read_pfn() - read one PFN back from a domain
+ * @domain: domain
+ * @iova: where to read; any address of the page
+ *
+ * Does what iommu_iova_to_phys() does, for each of many pages.
+ *
+ * PFN 0 cannot be told from nothing. It is never user memory where there is an
+ * IOMMU: x86 keeps it for firmware, other machines have no RAM there.
+ *
+ * Context: any, with something that keeps it mapped, such as a section.
+ * Return: the PFN; 0 if the domain does not know it.
+ */
+unsigned long domain_io_read_pfn(struct iommu_domain *domain,
+				 unsigned long iova)
+{
+	phys_addr_t phys = domain->ops->iova_to_phys(domain, iova);
+
+	/* Entries of AMD's page tables can carry the encryption bit. */
+	return PHYS_PFN(__sme_clr(phys));
+}
+
+/**
  * domain_io_read() - read PFNs back from a domain, as many as the batch holds
  * @domain: domain in which all of @span is mapped
  * @span: where to read
@@ -248,9 +270,6 @@ unsigned long domain_io_unmap(struct iommu_domain *domain,
  *
  * The batch ends at the end of the span or of a physically contiguous run, so
  * the pages read end where a map did.
- *
- * PFN 0 cannot be told from nothing. It is never user memory where there is an
- * IOMMU: x86 keeps it for firmware, other machines have no RAM there.
  *
  * Context: a section over the indexes; sleeps.
  * Return: pages read; 0 if the domain does not know the first of them.
@@ -265,13 +284,9 @@ unsigned long domain_io_read(struct iommu_domain *domain,
 
 	/* A difference, not a sum: the span may end with the address space. */
 	do {
-		/* What iommu_iova_to_phys() does, for each of many pages. */
-		phys_addr_t phys = domain->ops->iova_to_phys(domain, iova);
+		unsigned long pfn = domain_io_read_pfn(domain, iova);
 
-		/* Entries of AMD's page tables can carry the encryption bit. */
-		phys = __sme_clr(phys);
-
-		if (!phys || !pfn_batch_add(batch, PHYS_PFN(phys), 1))
+		if (!pfn || !pfn_batch_add(batch, pfn, 1))
 			break;
 		if (!(++npages % DOMAIN_IO_RESCHED_PAGES))
 			cond_resched();

@@ -67,6 +67,8 @@ int domain_io_map(struct iommu_domain *domain,
 		  const struct pfn_batch *batch, int iommu_prot);
 unsigned long domain_io_unmap(struct iommu_domain *domain,
 			      unsigned long first_iova, unsigned long length);
+unsigned long domain_io_read_pfn(struct iommu_domain *domain,
+				 unsigned long iova);
 unsigned long domain_io_read(struct iommu_domain *domain,
 			     const struct domain_io_span *span,
 			     struct pfn_batch *batch);

@@ -262,6 +262,14 @@ static unsigned long iopt_piece_npages(const struct iopt_access_piece *piece)
 	       iopt_piece_index(piece) + 1;
 }
 
+/* What an IOVA shows, counted from the start of the first page of the pages. */
+static unsigned long iopt_slice_byte(const struct iopt_slice *slice,
+				     unsigned long iova)
+{
+	return slice->span.start * PAGE_SIZE + slice->page_offset +
+	       (iova - slice->iova.first_iova);
+}
+
 /*
  * The area at an IOVA and the part of it up to another, or false if there is none.
  * Under the map's lock; the area is not kept.
@@ -278,8 +286,7 @@ static bool iopt_piece_at(struct io_pagetable *iopt, unsigned long iova,
 	if (!piece->area || piece->area->slice.iova.first_iova > iova)
 		return false;
 	slice = &piece->area->slice;
-	piece->first_byte = slice->span.start * PAGE_SIZE + slice->page_offset +
-			    (iova - slice->iova.first_iova);
+	piece->first_byte = iopt_slice_byte(slice, iova);
 	piece->length = min(last_iova, slice->iova.last_iova) - iova + 1;
 	return true;
 }
@@ -480,6 +487,53 @@ void iopt_unpin(struct io_pagetable *iopt, struct iopt_user *user,
 	} while (more);
 }
 
+/* A copy that takes no longer than to find its area is made while that is kept. */
+static bool iopt_rw_at_once(struct io_pagetable *iopt, struct iopt_user *user,
+			    const struct iopt_access_request *request,
+			    struct iopt_rw *rw)
+{
+	struct iopt_slice *slice;
+	struct iopt_area *area;
+
+	guard(rwsem_read)(&iopt->iova_rwsem);
+
+	area = iopt_area_from(iopt, request->first_iova);
+	if (user->leaving || !area || area->state != IOPT_AREA_LIVE)
+		return false;
+	slice = &area->slice;
+	if (slice->iova.first_iova > request->first_iova ||
+	    slice->iova.last_iova < request->last_iova ||
+	    !(slice->iommu_prot & (request->write ? IOMMU_WRITE : IOMMU_READ)))
+		return false;
+	rw->first_byte = iopt_slice_byte(slice, request->first_iova);
+	rw->length = request->last_iova - request->first_iova + 1;
+	return iopt_slice_rw_page(slice, rw);
+}
+
+static noinline int iopt_rw_areas(struct iopt_access_walk *walk,
+				  struct iopt_rw *rw)
+{
+	struct iopt_access_piece piece;
+	bool more;
+	int rc;
+
+	do {
+		rc = iopt_access_find(walk, false, &piece);
+		if (rc)
+			return rc;
+		rw->first_byte = piece.first_byte;
+		rw->length = piece.length;
+		rc = iopt_slice_rw(&piece.area->slice, rw);
+		iopt_area_put(piece.area);
+		if (rc && rc != -ESTALE)
+			return rc;
+		/* If the area has been cut, the rest is found anew. */
+		piece.length -= rw->length;
+		more = !piece.length || iopt_access_advance(walk, &piece);
+	} while (more);
+	return 0;
+}
+
 /**
  * iopt_rw_access() - copy between the kernel and a range of IOVA
  * @iopt: the map
@@ -497,31 +551,18 @@ int iopt_rw_access(struct io_pagetable *iopt, struct iopt_user *user,
 		   const struct iopt_access_request *request,
 		   struct iopt_rw *rw)
 {
-	struct iopt_access_walk walk = {
+	struct iopt_access_walk walk __uninitialized;
+
+	rw->write = request->write;
+	if (request->last_iova - request->first_iova < PAGE_SIZE &&
+	    iopt_rw_at_once(iopt, user, request, rw))
+		return 0;
+	walk = (struct iopt_access_walk){
 		.iopt = iopt,
 		.user = user,
 		.iova = request->first_iova,
 		.last_iova = request->last_iova,
 		.write = request->write,
 	};
-	struct iopt_access_piece piece;
-	bool more;
-	int rc;
-
-	rw->write = request->write;
-	do {
-		rc = iopt_access_find(&walk, false, &piece);
-		if (rc)
-			return rc;
-		rw->first_byte = piece.first_byte;
-		rw->length = piece.length;
-		rc = iopt_slice_rw(&piece.area->slice, rw);
-		iopt_area_put(piece.area);
-		if (rc && rc != -ESTALE)
-			return rc;
-		/* If the area has been cut, the rest is found anew. */
-		piece.length -= rw->length;
-		more = !piece.length || iopt_access_advance(&walk, &piece);
-	} while (more);
-	return 0;
+	return iopt_rw_areas(&walk, rw);
 }

@@ -340,6 +340,9 @@ struct iopt_gather {
 	struct iopt_gather_part parts[IOPT_GATHER_PARTS];
 };
 
+/* What iopt_pages_peek() does not know. */
+#define IOPT_PFN_UNKNOWN ULONG_MAX
+
 /**
  * struct iopt_rw - a copy between the kernel and pages
  * @first_byte: counted from the start of the first page
@@ -464,6 +467,7 @@ enum iopt_tier iopt_pages_cover_slice(struct iopt_pages *pages,
 				      struct iopt_cover *cover);
 enum iopt_tier iopt_pages_cover(struct iopt_pages *pages,
 				struct iopt_cover *cover);
+unsigned long iopt_pages_peek(struct iopt_pages *pages, unsigned long index);
 unsigned long iopt_slice_read(struct iopt_slice *slice,
 			      unsigned long first_page, unsigned long npages,
 			      struct pfn_batch *batch);
@@ -481,6 +485,7 @@ void iopt_gather_end(struct iopt_gather *gather);
 /* pages_held.c */
 void iopt_held_free(struct iopt_held *held);
 struct iopt_held *iopt_pages_make_held(struct iopt_pages *pages);
+unsigned long iopt_held_peek(struct iopt_held *held, unsigned long index);
 unsigned long iopt_held_from(struct iopt_held *held, unsigned long first_index,
 			     unsigned long last_index);
 unsigned long iopt_held_last(struct iopt_held *held, unsigned long first_index,
@@ -500,6 +505,7 @@ bool iopt_pages_remove_access(struct iopt_pages *pages,
 
 /* pages_rw.c */
 int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw);
+bool iopt_slice_rw_page(struct iopt_slice *slice, struct iopt_rw *rw);
 
 /* pages_fill.c */
 int iopt_slice_fill(struct iopt_slice *slice, bool is_owner);

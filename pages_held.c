@@ -88,6 +88,17 @@ static unsigned long iopt_block_mask(unsigned long index,
 	return GENMASK(last_index % IOPT_BLOCK_PAGES, index % IOPT_BLOCK_PAGES);
 }
 
+/* The block of @index, if there is one. Under the lock, so RCU is not needed. */
+static struct iopt_held_block *iopt_held_load(struct iopt_held *held,
+					      unsigned long index)
+{
+	XA_STATE(xas, &held->blocks, index / IOPT_BLOCK_PAGES);
+
+	lockdep_assert_held(&held->blocks.xa_lock);
+
+	return xas_load(&xas);
+}
+
 /* Which pages of the block of @index are pinned? */
 static unsigned long iopt_held_bits(struct iopt_held *held, unsigned long index)
 {
@@ -95,11 +106,33 @@ static unsigned long iopt_held_bits(struct iopt_held *held, unsigned long index)
 	unsigned long pinned = 0;
 
 	xa_lock(&held->blocks);
-	block = xa_load(&held->blocks, index / IOPT_BLOCK_PAGES);
+	block = iopt_held_load(held, index);
 	if (block)
 		pinned = block->pinned;
 	xa_unlock(&held->blocks);
 	return pinned;
+}
+
+/**
+ * iopt_held_peek() - the PFN of one page
+ * @held: the tier
+ * @index: the page
+ *
+ * Context: any; a section over the index, or its owner's lock that begins them.
+ * Return: its PFN, or 0 if no access has pinned it.
+ */
+unsigned long iopt_held_peek(struct iopt_held *held, unsigned long index)
+{
+	unsigned int i = index % IOPT_BLOCK_PAGES;
+	struct iopt_held_block *block;
+	unsigned long pfn = 0;
+
+	xa_lock(&held->blocks);
+	block = iopt_held_load(held, index);
+	if (block && block->pinned >> i & 1)
+		pfn = block->pfns[i];
+	xa_unlock(&held->blocks);
+	return pfn;
 }
 
 /* The first block from that of @index on that exists. */
@@ -276,7 +309,7 @@ static long iopt_held_pin_block(struct iopt_held *held, unsigned long index,
 		return -ENOMEM;
 	do {
 		xa_lock(&held->blocks);
-		block = xa_load(&held->blocks, index / IOPT_BLOCK_PAGES);
+		block = iopt_held_load(held, index);
 		if (block)
 			rc = iopt_block_pin(block, index, upages, npages);
 		xa_unlock(&held->blocks);
@@ -377,7 +410,7 @@ unsigned long iopt_held_unpin(struct iopt_held *held, unsigned long first_index,
 		bool unused;
 
 		xa_lock(&held->blocks);
-		block = xa_load(&held->blocks, nr);
+		block = iopt_held_load(held, index);
 		done = iopt_block_unpin(block, index, n, batch);
 		unused = !block->pinned;
 		if (unused)

@@ -271,26 +271,16 @@ static bool iopt_record_is_newer(const struct pfn_record *record,
 	return !other || record->seq > other->seq;
 }
 
-/**
- * iopt_pages_find_record() - find the newest record that covers an index
- * @pages: whose PFNs
- * @index: the index
- * @last_index: the last index of interest; lowered to where the record ends, or
- *	another one, or the first one, takes over
- *
- * Context: a section over the indexes.
- * Return: the record or NULL.
- */
-struct pfn_record *iopt_pages_find_record(struct iopt_pages *pages,
-					  unsigned long index,
-					  unsigned long *last_index)
+/* As iopt_pages_find_record(), with @pages->lock held. */
+static struct pfn_record *iopt_pages_newest_record(struct iopt_pages *pages,
+						   unsigned long index,
+						   unsigned long *last_index)
 {
 	struct pfn_record *found = NULL;
 	struct interval_tree_node *span;
 
-	if (RB_EMPTY_ROOT(&pages->records.rb_root))
-		return NULL;
-	spin_lock(&pages->lock);
+	lockdep_assert_held(&pages->lock);
+
 	for (span = interval_tree_iter_first(&pages->records, index,
 					     *last_index);
 	     span;
@@ -307,9 +297,32 @@ struct pfn_record *iopt_pages_find_record(struct iopt_pages *pages,
 		}
 		found = record;
 	}
-	spin_unlock(&pages->lock);
 	if (found)
 		*last_index = min(*last_index, found->span.last);
+	return found;
+}
+
+/**
+ * iopt_pages_find_record() - find the newest record that covers an index
+ * @pages: whose PFNs
+ * @index: the index
+ * @last_index: the last index of interest; lowered to where the record ends, or
+ *	another one, or the first one, takes over
+ *
+ * Context: a section over the indexes.
+ * Return: the record or NULL.
+ */
+struct pfn_record *iopt_pages_find_record(struct iopt_pages *pages,
+					  unsigned long index,
+					  unsigned long *last_index)
+{
+	struct pfn_record *found;
+
+	if (RB_EMPTY_ROOT(&pages->records.rb_root))
+		return NULL;
+	spin_lock(&pages->lock);
+	found = iopt_pages_newest_record(pages, index, last_index);
+	spin_unlock(&pages->lock);
 	return found;
 }
 
@@ -374,23 +387,14 @@ static unsigned long iopt_slice_covers_from(const struct iopt_slice *slice,
 	return max(start_index, first_index);
 }
 
-/**
- * iopt_pages_cover_slice() - does a slice keep a page pinned?
- * @pages: the pages
- * @cover: the question; accesses do not count
- *
- * Context: a section over the indexes; without one the answer is a guess.
- * Return: %IOPT_TIER_SLICE or %IOPT_TIER_NONE.
- */
-enum iopt_tier iopt_pages_cover_slice(struct iopt_pages *pages,
-				      struct iopt_cover *cover)
+/* As iopt_pages_cover_slice(), with @pages->lock held. */
+static void iopt_pages_find_cover(struct iopt_pages *pages,
+				  struct iopt_cover *cover)
 {
 	struct interval_tree_node *span;
 
-	cover->slice = NULL;
-	if (RB_EMPTY_ROOT(&pages->slices.rb_root))
-		return IOPT_TIER_NONE;
-	spin_lock(&pages->lock);
+	lockdep_assert_held(&pages->lock);
+
 	for (span = interval_tree_iter_first(&pages->slices, cover->first_index,
 					     cover->last_index);
 	     span && !cover->slice;
@@ -418,6 +422,24 @@ enum iopt_tier iopt_pages_cover_slice(struct iopt_pages *pages,
 		cover->last_index = min(cover->last_index, end_index - 1);
 		cover->slice = slice;
 	}
+}
+
+/**
+ * iopt_pages_cover_slice() - does a slice keep a page pinned?
+ * @pages: the pages
+ * @cover: the question; accesses do not count
+ *
+ * Context: a section over the indexes; without one the answer is a guess.
+ * Return: %IOPT_TIER_SLICE or %IOPT_TIER_NONE.
+ */
+enum iopt_tier iopt_pages_cover_slice(struct iopt_pages *pages,
+				      struct iopt_cover *cover)
+{
+	cover->slice = NULL;
+	if (RB_EMPTY_ROOT(&pages->slices.rb_root))
+		return IOPT_TIER_NONE;
+	spin_lock(&pages->lock);
+	iopt_pages_find_cover(pages, cover);
 	spin_unlock(&pages->lock);
 	return cover->slice ? IOPT_TIER_SLICE : IOPT_TIER_NONE;
 }
@@ -480,4 +502,42 @@ unsigned long iopt_slice_read(struct iopt_slice *slice,
 		done += n;
 	}
 	return done;
+}
+
+/* The PFN of a page of a slice, or 0. With @pages->lock held. */
+static unsigned long iopt_slice_peek(struct iopt_slice *slice,
+				     unsigned long index)
+{
+	unsigned long last_index = index;
+	struct pfn_record *record;
+	struct domain_io_span span;
+
+	record = iopt_pages_newest_record(slice->pages, index, &last_index);
+	if (record)
+		return pfn_record_pfn(record, index);
+	if (slice->quarantined)
+		return 0;
+	span = iopt_slice_span(slice, index - slice->span.start, 1);
+	return domain_io_read_pfn(slice->storage->domain, span.first_iova);
+}
+
+/**
+ * iopt_pages_peek() - the PFN of a page, if somebody keeps it pinned
+ * @pages: the pages
+ * @index: the page
+ *
+ * Context: @pages->lock, and a section over the index or nobody in one: as none can
+ * begin then, that is as good.
+ * Return: the PFN; 0 if nobody does, or IOPT_PFN_UNKNOWN if it takes more than a look.
+ */
+unsigned long iopt_pages_peek(struct iopt_pages *pages, unsigned long index)
+{
+	struct iopt_cover cover = { .first_index = index, .last_index = index };
+
+	lockdep_assert_held(&pages->lock);
+
+	iopt_pages_find_cover(pages, &cover);
+	if (cover.slice)
+		return iopt_slice_peek(cover.slice, index) ?: IOPT_PFN_UNKNOWN;
+	return pages->held ? iopt_held_peek(pages->held, index) : 0;
 }

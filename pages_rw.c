@@ -98,7 +98,7 @@ static void iopt_rw_ready_pages(struct iopt_rw *rw,
 		iopt_rw_page(rw, ready->upages[i]);
 }
 
-/* In a section: copy through the user mapping. Return: 0 or -EAGAIN. */
+/* No page fault is taken. In a section. Return: 0 or -EAGAIN. */
 static int iopt_rw_user(struct iopt_pages *pages, struct iopt_rw *rw)
 {
 	void __user *uptr = (void __user *)iopt_user_address(pages, rw);
@@ -308,4 +308,39 @@ int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw)
 		cond_resched();
 	}
 	return 0;
+}
+
+/**
+ * iopt_slice_rw_page() - make a small copy if nothing has to be waited for
+ * @slice: through which slice
+ * @rw: the copy, of bytes that the slice shows
+ *
+ * Most copies are like this: of bytes of one page, with nobody in a section over
+ * these pages, and no page fault to be taken. Then no section is begun; its place is
+ * taken by the lock under which that would have to be done.
+ *
+ * Context: process or kernel thread, the map's lock; does not sleep.
+ * Return: true with the copy made; false with nothing done but a copy that
+ * iopt_slice_rw() makes again.
+ */
+bool iopt_slice_rw_page(struct iopt_slice *slice, struct iopt_rw *rw)
+{
+	struct iopt_pages *pages = slice->pages;
+	unsigned long pfn = 0;
+
+	if (offset_in_page(rw->first_byte) + rw->length > PAGE_SIZE)
+		return false;
+
+	guard(spinlock)(&pages->lock);
+
+	if (!hlist_empty(&pages->busy))
+		return false;
+	if (pages->held || !RB_EMPTY_ROOT(&pages->slices.rb_root))
+		pfn = iopt_pages_peek(pages, iopt_rw_index(rw));
+	if (pfn == IOPT_PFN_UNKNOWN)
+		return false;
+	if (!pfn)
+		return iopt_rw_is_mapped(pages, rw) && !iopt_rw_user(pages, rw);
+	iopt_rw_page(rw, pfn_to_page(pfn));
+	return true;
 }

@@ -92,6 +92,23 @@ static unsigned int pfn_record_find(const struct pfn_record *record,
 }
 
 /**
+ * pfn_record_pfn() - the PFN behind an index
+ * @record: where it is known
+ * @index: the index, in the record
+ *
+ * Context: any.
+ * Return: the PFN.
+ */
+unsigned long pfn_record_pfn(const struct pfn_record *record,
+			     unsigned long index)
+{
+	const struct pfn_extent *extent =
+		&record->extents[pfn_record_find(record, index)];
+
+	return extent->pfn + (index - extent->first_index);
+}
+
+/**
  * pfn_record_read() - add PFNs to a batch
  * @record: where they are known
  * @first_index: first index wanted, in the record

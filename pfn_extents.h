@@ -45,6 +45,8 @@ bool pfn_record_is_compact(const struct pfn_batch *batch);
 struct pfn_record *pfn_record_create(unsigned long first_index,
 				     const struct pfn_batch *batch);
 void pfn_record_free(struct pfn_record *record);
+unsigned long pfn_record_pfn(const struct pfn_record *record,
+			     unsigned long index);
 unsigned long pfn_record_read(const struct pfn_record *record,
 			      unsigned long first_index, unsigned long npages,
 			      struct pfn_batch *batch);
