@@ -84,6 +84,79 @@ static long iopt_access_step(struct iopt_gather *gather, struct iopt_held *held,
 	return rc;
 }
 
+/* Pin one page if nobody has, without a section. Return: 0 or -errno. */
+static int iopt_access_pin_page(struct iopt_pages *pages, struct iopt_pin *pin,
+				unsigned long index)
+{
+	struct iopt_cover cover = { .first_index = index, .last_index = index };
+	long rc;
+
+	pfn_batch_init(&pin->batch);
+	if (iopt_pages_cover(pages, &cover) != IOPT_TIER_NONE)
+		return 0;
+	rc = pages->ops->charge(pages, 1);
+	if (rc)
+		return rc;
+	rc = pages->ops->pin(pages, pin, index, 1);
+	if (rc > 0)
+		return 0;
+	pages->ops->uncharge(pages, 1);
+	return rc;
+}
+
+/* In a section: hand the page to the access, if it is whose it was taken for. */
+static int iopt_access_commit_page(struct iopt_pages *pages,
+				   struct iopt_pin *pin, unsigned long index)
+{
+	bool is_ours = !pfn_batch_is_empty(&pin->batch);
+	unsigned long pfn;
+
+	spin_lock(&pages->lock);
+	pfn = iopt_pages_peek(pages, index);
+	spin_unlock(&pages->lock);
+	if (is_ours != !pfn || pfn == IOPT_PFN_UNKNOWN)
+		return -EAGAIN;
+	if (!is_ours)
+		*pin->upages = pfn_to_page(pfn);
+	if (iopt_held_pin(pages->held, index, pin->upages, 1) != 1)
+		return -ENOMEM;
+	if (is_ours) {
+		iopt_pages_add_pinned(pages, 1);
+		pfn_batch_clear(&pin->batch);
+	}
+	return 0;
+}
+
+/*
+ * What most users pin at a time is one page, and that needs none of what finds out
+ * whose many pages are.
+ *
+ * Return: 0; -EAGAIN that was a wrong guess; -errno.
+ */
+static int iopt_access_add_page(struct iopt_pages *pages, unsigned long index,
+				struct page **out_page)
+{
+	struct iopt_busy busy = { .first_index = index, .last_index = index };
+	struct iopt_pin pin __uninitialized;
+	int rc;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	pin.upages = out_page;
+	pin.max_upages = 1;
+	rc = iopt_access_pin_page(pages, &pin, index);
+	if (rc)
+		return rc;
+	iopt_pages_lock_range(pages, &busy);
+	rc = iopt_access_commit_page(pages, &pin, index);
+	iopt_pages_unlock_range(pages, &busy);
+	if (pfn_batch_is_empty(&pin.batch))
+		return rc;
+	iopt_pages_unpin_front(pages, &pin.batch, 1);
+	pages->ops->uncharge(pages, 1);
+	return rc;
+}
+
 /**
  * iopt_pages_add_access() - pin pages for an in-kernel user
  * @pages: the pages
@@ -109,6 +182,12 @@ int iopt_pages_add_access(struct iopt_pages *pages, unsigned long first_index,
 
 	if (!held)
 		return -ENOMEM;
+	if (npages == 1) {
+		rc = iopt_access_add_page(pages, first_index, out_pages);
+		if (rc != -EAGAIN)
+			return rc;
+		rc = 0;
+	}
 	gather.pages = pages;
 	gather.self = NULL;
 	gather.end_index = first_index + npages;
@@ -176,6 +255,23 @@ static unsigned long iopt_access_release_all(struct iopt_pages *pages,
 	return unpinned;
 }
 
+/* The same of one page. */
+static unsigned long iopt_access_release_page(struct iopt_pages *pages,
+					      unsigned long index)
+{
+	struct iopt_cover cover = { .first_index = index, .last_index = index };
+	struct pfn_batch batch __uninitialized;
+
+	pfn_batch_init(&batch);
+	iopt_held_unpin(pages->held, index, index, &batch);
+	if (pfn_batch_is_empty(&batch) ||
+	    iopt_pages_cover_slice(pages, &cover) != IOPT_TIER_NONE)
+		return 0;
+	iopt_pages_unpin_front(pages, &batch, 1);
+	iopt_pages_add_pinned(pages, -1);
+	return 1;
+}
+
 /* Does every page have a pin that can be given up? */
 static bool iopt_pages_are_held(struct iopt_pages *pages,
 				unsigned long first_index,
@@ -183,8 +279,11 @@ static bool iopt_pages_are_held(struct iopt_pages *pages,
 {
 	struct iopt_held *held = READ_ONCE(pages->held);
 
-	return held &&
-	       iopt_held_from(held, first_index, last_index) == first_index &&
+	if (!held)
+		return false;
+	if (first_index == last_index)
+		return iopt_held_peek(held, first_index);
+	return iopt_held_from(held, first_index, last_index) == first_index &&
 	       iopt_held_last(held, first_index, last_index) == last_index;
 }
 
@@ -212,7 +311,9 @@ bool iopt_pages_remove_access(struct iopt_pages *pages,
 	iopt_pages_lock_range(pages, &busy);
 	are_held = iopt_pages_are_held(pages, busy.first_index,
 				       busy.last_index);
-	if (are_held)
+	if (are_held && npages == 1)
+		unpinned = iopt_access_release_page(pages, first_index);
+	else if (are_held)
 		unpinned = iopt_access_release_all(pages, first_index, npages);
 	iopt_pages_unlock_range(pages, &busy);
 	pages->ops->uncharge(pages, unpinned);
