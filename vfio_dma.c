@@ -7,6 +7,7 @@
  * looked at.
  */
 #include <linux/iommu.h>
+#include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/stddef.h>
 #include <linux/uaccess.h>
@@ -96,14 +97,18 @@ static int iommufd_vfio_unmap_range(struct iommufd_ctx *ictx,
 {
 	unsigned long first_iova = unmap->iova;
 	unsigned long last_iova, unmapped_bytes = 0;
+	bool unmaps_whole = READ_ONCE(ictx->unmaps_whole);
 	int rc;
 
 	if (!unmap->size)
 		return -EINVAL;
+	/* The driver whose rules these are looks for mappings at pages only. */
+	if (unmaps_whole && !PAGE_ALIGNED(unmap->iova | unmap->size))
+		return -EINVAL;
 	if (overflows_type(unmap->iova, first_iova) ||
 	    check_add_overflow(unmap->iova, unmap->size - 1, &last_iova))
 		return -EOVERFLOW;
-	if (READ_ONCE(ictx->unmaps_whole)) {
+	if (unmaps_whole) {
 		rc = iopt_unmap_whole(iopt, first_iova, last_iova,
 				      &unmapped_bytes);
 	} else if (READ_ONCE(iopt->domains.small_pages)) {
