@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Print what the ioctls cost in instructions: per 4 KiB for 1 GiB of memory, per
-# ioctl for a single page; and what in-kernel users pay. An emulated processor
-# counts them, so the figures do not depend on this machine.
+# ioctl for a single page; and what type1 programs and in-kernel users pay. An
+# emulated processor counts them, so the figures do not depend on this machine.
 #
 #   tools/cost.sh [--only TEST,...] [DIRECTORY]
 #
@@ -87,6 +87,11 @@ of_memory 'instructions per 4 KiB of 1 GiB:map,unmap' map unmap
 of_memory 'with the pages pinned already:copy,unmap,attach,detach' \
 	copy unmap_copy attach_more detach_more
 of_memory 'with nothing pinned:attach,detach' attach detach
+of_memory 'through type1:v1 map,v1 unmap,large map,large unmap,v2 map,v2 unmap' \
+	type1_v1_map type1_v1_unmap type1_large_map type1_large_unmap \
+	type1_v2_map type1_v2_unmap
+of_memory "through VFIO's own type1:v1 map,v1 unmap,v2 map,v2 unmap" \
+	legacy_v1_map legacy_v1_unmap legacy_v2_map legacy_v2_unmap
 # in_kernel TITLE SIZE ROW...: a table with a column for each kind of memory.
 in_kernel() {
 	local rows=() row kind cells

@@ -71,4 +71,9 @@ void test_access_thp(void);
 void test_access_hugetlb(void);
 void test_access_scattered(void);
 
+/* cost_type1.c */
+void test_type1_thp(void);
+void test_type1_hugetlb(void);
+void test_type1_scattered(void);
+
 #endif
