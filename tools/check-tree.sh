@@ -137,6 +137,7 @@ compile() {
 	# Our own code has no extra warnings, also where the most is compiled.
 	[ "$debug" = n ] || in_tree W=1 KCFLAGS=-Werror drivers/iommu/iommufd/
 	has_objects
+	has_aliases
 }
 
 # Objects of what the case is about, or it has compiled something else.
@@ -148,6 +149,17 @@ has_objects() {
 	y)	[ -e "$dir/main.o" ] && [ -s "$dir/built-in.a" ] ;;
 	m)	[ -e "$dir/main.o" ] && [ -e "$dir/iommufd.o" ] ;;
 	esac || { echo "wanted: other objects in $dir"; return 1; }
+}
+
+# By these the module is loaded when somebody opens /dev/vfio/vfio.
+has_aliases() {
+	local main=$out/drivers/iommu/iommufd/main.o alias
+
+	[ "$container" = y ] && [ "$iommufd" != n ] || return 0
+	for alias in char-major-10-196 devname:vfio/vfio; do
+		grep -aqF "alias=$alias" "$main" ||
+			{ echo "wanted: the alias $alias in $main"; return 1; }
+	done
 }
 
 run_case() {
