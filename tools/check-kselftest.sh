@@ -10,6 +10,8 @@
 # coverage is for tools/coverage.sh: the KUnit tests run at boot, and what was
 # executed is appended to the results.
 #
+# One program is about devices without an IOMMU. It gets a machine of its own.
+#
 # HARNESS-ARGS are those of the kselftest harness, such as -t NAME.
 #
 # The debug kernel is many times slower: it is spared the drivers whose faults are
@@ -36,44 +38,71 @@ esac
 "$IOMMUFD_ROOT/tools/kernel.sh" "$kernel"
 
 product=$IOMMUFD_BUILD/kernel/$kernel
-tap=$IOMMUFD_LOGS/kselftest-$variant.tap
 list=$product/selftests/list
-if [ $# -gt 0 ]; then
-	grep -qxF -e "$1" "$list" || die "there is no program '$1' in tests/selftests"
-	list=$product/chosen
-	echo "$*" >"$list"
-elif [ "$variant" = debug ]; then
-	list=$product/reduced
-	sed 's/$/ -V amd -V arm/' "$product/selftests/list" >"$list"
-fi
-initrd=$product/initramfs-$variant.cpio.gz
-"$IOMMUFD_ROOT/tools/initramfs.sh" "$initrd" \
-	init="$IOMMUFD_ROOT/tests/kernel/init.sh" \
-	selftests="$product/selftests" list="$list"
-
+noiommu_list=$product/noiommu
 accel=$("$IOMMUFD_ROOT/tools/kvm-probe.sh" "$product/bzImage" "$product/config")
+status=0
 
-# The results have a serial line of their own, or what the kernel says in the
+# run NAME LIST QEMU-ARGS...: the programs of a list, and what they say. The
+# results have a serial line of their own, or what the kernel says in the
 # meantime would stand in the middle of them. Of the memory, 64 pages of 2 MiB
 # are set aside for hugetlbfs, and 64 MiB as persistent memory for DAX.
-step "running the self-tests on the $variant kernel" "$usual"
-: >"$tap"
-status=0
-"$IOMMUFD_ROOT/tools/guest.sh" --name "kselftest-$variant" --time "$limit" \
-	--kernel "$product/bzImage" --initrd "$initrd" --close '^guest: done' \
-	--append "hugepages=64 memmap=64M!1G ${append:-}" --accel "$accel" -- \
-	-m 2G -smp 2 -serial "file:$tap" \
-	-device intel-iommu,intremap=on,caching-mode=on,aw-bits=48 \
-	-device edu,addr=5 \
-	2>"$IOMMUFD_LOGS/kselftest-$variant.guest" || status=$?
+run() {
+	local name=$1 list=$2 ended=0 initrd tap log
 
-python3 "$IOMMUFD_ROOT/tools/kselftest-report.py" "$variant" "$list" "$tap" ||
-	failed=1
-if [ "$status" -eq 0 ]; then
-	echo "ok $variant/kernel"
-else
-	cat "$IOMMUFD_LOGS/kselftest-$variant.guest" >&2
-	echo "not ok $variant/kernel: $(tail -n 1 \
-		"$IOMMUFD_LOGS/kselftest-$variant.guest")"
+	shift 2
+	initrd=$product/initramfs-$name.cpio.gz
+	tap=$IOMMUFD_LOGS/kselftest-$name.tap
+	log=$IOMMUFD_LOGS/kselftest-$name.guest
+	"$IOMMUFD_ROOT/tools/initramfs.sh" "$initrd" \
+		init="$IOMMUFD_ROOT/tests/kernel/init.sh" \
+		selftests="$product/selftests" list="$list"
+	: >"$tap"
+	"$IOMMUFD_ROOT/tools/guest.sh" --name "kselftest-$name" \
+		--time "$limit" --kernel "$product/bzImage" --initrd "$initrd" \
+		--close '^guest: done' --accel "$accel" \
+		--append "hugepages=64 memmap=64M!1G ${append:-}" -- \
+		-m 2G -smp 2 -serial "file:$tap" "$@" -device edu,addr=5 \
+		2>"$log" || ended=$?
+	python3 "$IOMMUFD_ROOT/tools/kselftest-report.py" "$name" "$list" \
+		"$tap" || status=1
+	if [ "$ended" -eq 0 ]; then
+		echo "ok $name/kernel"
+	else
+		cat "$log" >&2
+		echo "not ok $name/kernel: $(tail -n 1 "$log")"
+		status=1
+	fi
+}
+
+run_most() {
+	step "running the self-tests on the $variant kernel" "$usual"
+	run "$variant" "$1" \
+		-device intel-iommu,intremap=on,caching-mode=on,aw-bits=48
+}
+
+run_noiommu() {
+	step "running $(cut -d ' ' -f 1 "$1") on it without an IOMMU" "10 s"
+	run "$variant-noiommu" "$1"
+}
+
+echo vfio_noiommu >"$noiommu_list"
+if [ $# -gt 0 ]; then
+	grep -qxF -e "$1" "$list" "$noiommu_list" ||
+		die "there is no program '$1' in tests/selftests"
+	echo "$*" >"$product/chosen"
+	case $1 in
+	vfio_noiommu)	run_noiommu "$product/chosen" ;;
+	*)		run_most "$product/chosen" ;;
+	esac
+	exit "$status"
 fi
-[ "$status" -eq 0 ] && [ -z "${failed:-}" ]
+case $variant in
+plain)	run_most "$list"
+	run_noiommu "$noiommu_list" ;;
+debug)	sed 's/$/ -V amd -V arm/' "$list" >"$product/reduced"
+	run_most "$product/reduced"
+	run_noiommu "$noiommu_list" ;;
+*)	run_most "$list" ;;
+esac
+exit "$status"

@@ -7,12 +7,8 @@
 #include <linux/vfio.h>
 
 #include "mock.h"
+#include "type1.h"
 #include "harness.h"
-
-#define LARGE_PAGES	"/sys/module/iommufd/parameters/type1_v1_large_pages"
-
-#define DMA_RW		(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
-#define UNMAP_ALL	VFIO_DMA_UNMAP_FLAG_ALL
 
 FIXTURE(type1)
 {
@@ -68,14 +64,6 @@ FIXTURE_VARIANT_ADD(type1, v2_device)
 	.has_device = true,
 };
 
-/* What takes a number and not a structure. */
-static int container(int fd, unsigned long word, unsigned long number)
-{
-	int rc = ioctl(fd, word, number);
-
-	return rc < 0 ? -errno : rc;
-}
-
 FIXTURE_SETUP(type1)
 {
 	self->fd = open_iommu();
@@ -100,34 +88,6 @@ FIXTURE_TEARDOWN(type1)
 	self->fd = open_iommu();
 	EXPECT_EQ(0, check_refs(self->fd, self->va, self->bytes, 0));
 	close(self->fd);
-}
-
-static int map_dma(int fd, __u32 flags, __u64 va, __u64 size, __u64 iova)
-{
-	struct vfio_iommu_type1_dma_map arg = {
-		.argsz = sizeof(arg),
-		.flags = flags,
-		.vaddr = va,
-		.iova = iova,
-		.size = size,
-	};
-
-	return command(fd, VFIO_IOMMU_MAP_DMA, &arg);
-}
-
-/* @size: in: how much; out: how much it was. */
-static int unmap_dma(int fd, __u32 flags, __u64 iova, __u64 *size)
-{
-	struct vfio_iommu_type1_dma_unmap arg = {
-		.argsz = sizeof(arg),
-		.flags = flags,
-		.iova = iova,
-		.size = *size,
-	};
-	int rc = command(fd, VFIO_IOMMU_UNMAP_DMA, &arg);
-
-	*size = arg.size;
-	return rc;
 }
 
 static bool can_cut(bool large_pages, unsigned long version)

@@ -4,63 +4,15 @@
  * out of memory at any place.
  */
 #include <linux/types.h>
-#include <glob.h>
 
 #include <linux/vfio.h>
 
+#include "group.h"
 #include "mock.h"
 #include "harness.h"
 
-/* QEMU's edu: tools/check-kselftest.sh puts one into the machine. */
-#define EDU_VENDOR	0x1234
-#define EDU_DEVICE	0x11e8
-#define DEVICES		"/sys/bus/pci/devices/"
-
 /* Where the interrupts of x86 are written to. */
 #define MSI_WINDOW	0xfee00000UL
-
-static bool has_number(const char *dir, const char *file, unsigned long want)
-{
-	char path[256], text[16] = "";
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, file);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	close(fd);
-	return strtoul(text, NULL, 16) == want;
-}
-
-/* The name of what comes first of a pattern, behind the last slash. */
-static bool first_name(const char *pattern, char *name, size_t room)
-{
-	glob_t found;
-
-	if (glob(pattern, 0, NULL, &found))
-		return false;
-	snprintf(name, room, "%s", strrchr(found.gl_pathv[0], '/') + 1);
-	globfree(&found);
-	return true;
-}
-
-static bool find_edu(char *bdf, size_t room)
-{
-	glob_t found;
-	size_t i;
-
-	bdf[0] = '\0';
-	if (glob(DEVICES "*", 0, NULL, &found))
-		return false;
-	for (i = 0; i < found.gl_pathc; i++) {
-		if (has_number(found.gl_pathv[i], "vendor", EDU_VENDOR) &&
-		    has_number(found.gl_pathv[i], "device", EDU_DEVICE))
-			snprintf(bdf, room, "%s",
-				 found.gl_pathv[i] + strlen(DEVICES));
-	}
-	globfree(&found);
-	return bdf[0];
-}
 
 FIXTURE(vfio)
 {
@@ -76,9 +28,7 @@ FIXTURE_SETUP(vfio)
 
 	if (!find_edu(bdf, sizeof(bdf)))
 		SKIP(return, "the machine has no edu");
-	snprintf(path, sizeof(path), DEVICES "%s/driver_override", bdf);
-	ASSERT_EQ(0, write_text(path, "vfio-pci"));
-	ASSERT_EQ(0, write_text("/sys/bus/pci/drivers_probe", bdf));
+	ASSERT_EQ(0, give_to_vfio(bdf));
 	snprintf(path, sizeof(path), DEVICES "%s/vfio-dev/vfio*", bdf);
 	ASSERT_TRUE(first_name(path, name, sizeof(name)));
 	snprintf(self->node, sizeof(self->node), "/dev/vfio/devices/%s", name);
