@@ -75,6 +75,7 @@ static const struct mock_personality mock_personalities[MOCK_NR_KINDS] = {
 		.leaf_bytes = mock_leaf_call,
 		.borders = MOCK_ENTRY_FIRST | MOCK_ENTRY_LAST,
 		.cleans_up = true,
+		.takes_no_access = true,
 	},
 	/* Its unmap removes whatever the tables below the range hold. */
 	[MOCK_VTD] = {
@@ -111,6 +112,7 @@ static const struct mock_personality mock_personalities[MOCK_NR_KINDS] = {
 		.leaf_bytes = mock_leaf_call,
 		.borders = MOCK_ENTRY_FIRST,
 		.cleans_up = true,
+		.takes_no_access = true,
 		.widens = true,
 		.forgets = true,
 	},
@@ -130,6 +132,7 @@ static const struct mock_personality mock_huge = {
 	.pgsizes = MOCK_EXACT_PAGE | MOCK_EXACT_HUGE,
 	.leaf_bytes = mock_leaf_page,
 	.cleans_up = true,
+	.takes_no_access = true,
 	.whole_leaves = true,
 };
 
@@ -292,8 +295,8 @@ static bool mock_may_map(struct mock_domain *mock, const struct mock_step *step,
 		wrong = "map outside of the aperture";
 	else if (mock_meets_gap(mock, step->iova, step->length))
 		wrong = "map in the gap between two windows";
-	else if (!(prot & (IOMMU_READ | IOMMU_WRITE)) || !(prot & IOMMU_CACHE))
-		wrong = "map that no device could use as it should";
+	else if (!(prot & IOMMU_CACHE))
+		wrong = "map that is not coherent";
 	else if (mock->coherency >= MOCK_ENFORCEABLE && !mock->enforces)
 		wrong = "map before coherency was enforced";
 	if (wrong)
@@ -326,7 +329,8 @@ static int mock_map_pages(struct iommu_domain *domain, unsigned long iova,
 	};
 	int rc;
 
-	if (!mock_may_map(mock, &step, prot))
+	if (!mock_may_map(mock, &step, prot) ||
+	    !(prot & (IOMMU_READ | IOMMU_WRITE) || personality->takes_no_access))
 		return -EINVAL;
 	mock_switch_delay_map(iova, iova + step.length - 1);
 
@@ -342,16 +346,16 @@ static int mock_map_pages(struct iommu_domain *domain, unsigned long iova,
 /* -- unmap -- */
 
 /**
- * struct mock_unmap - an unmap call
+ * struct mock_unmap - an unmap call, which can reach up to the last address
  * @iova: where it is
- * @end_iova: where it ends
+ * @bytes_left: to its end; 0 also behind it
  * @prev_entry: the entry in front of @iova, 0 at the beginning
  * @met_hole: there was nothing somewhere
  * @met_stuck: there was something that the test wants to stay
  */
 struct mock_unmap {
 	unsigned long iova;
-	unsigned long end_iova;
+	size_t bytes_left;
 	unsigned long prev_entry;
 	bool met_hole;
 	bool met_stuck;
@@ -385,10 +389,16 @@ static bool mock_unmap_goes_on(const struct mock_domain *mock,
 	if (unmap->met_stuck ||
 	    (unmap->met_hole && !mock->personality->passes_holes))
 		return false;
-	if (unmap->iova < unmap->end_iova)
+	if (unmap->bytes_left)
 		return true;
 	return mock->personality->widens && unmap->prev_entry &&
 	       !(unmap->prev_entry & MOCK_ENTRY_LAST);
+}
+
+static void mock_unmap_advance(struct mock_unmap *unmap, size_t bytes)
+{
+	unmap->iova += bytes;
+	unmap->bytes_left -= min(unmap->bytes_left, bytes);
 }
 
 static void mock_unmap_leaves(struct mock_domain *mock, struct mock_unmap *unmap)
@@ -406,7 +416,7 @@ static void mock_unmap_leaves(struct mock_domain *mock, struct mock_unmap *unmap
 		else
 			mock_unmap_hole(mock, unmap);
 		if (!unmap->met_hole || mock->personality->passes_holes)
-			unmap->iova += mock_granule(mock);
+			mock_unmap_advance(unmap, mock_granule(mock));
 	}
 }
 
@@ -431,15 +441,16 @@ static size_t mock_unmap_pages(struct iommu_domain *domain, unsigned long iova,
 	};
 	struct mock_unmap unmap = {
 		.iova = iova,
-		.end_iova = iova + mock_clip(mock, &step),
+		.bytes_left = mock_clip(mock, &step),
 	};
+	unsigned long end_iova = iova + unmap.bytes_left;
 
 	mock_unmap_leaves(mock, &unmap);
 	/* Behind the end of the range a leaf was cut, or lost as a whole. */
 	if (mock_unmap_cuts(mock, &unmap) ||
-	    (mock->personality->borders & MOCK_ENTRY_LAST &&
-	     unmap.iova > unmap.end_iova))
-		mock_complain(mock, unmap.end_iova, "unmap ends in a leaf");
+	    (mock->personality->borders & MOCK_ENTRY_LAST && !unmap.bytes_left &&
+	     unmap.iova != end_iova))
+		mock_complain(mock, end_iova, "unmap ends in a leaf");
 
 	if (unmap.iova != iova)
 		iommu_iotlb_gather_add_range(gather, iova, unmap.iova - iova);

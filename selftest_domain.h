@@ -55,6 +55,7 @@ struct mock_step {
  * @widens: an unmap goes on to the end of a leaf
  * @passes_holes: an unmap ignores holes
  * @forgets: an unmap that came across a hole says that it has done nothing
+ * @takes_no_access: a map can be neither for reading nor for writing
  * @whole_leaves: a leaf has one dirty bit, not one for each of the smallest pages
  */
 struct mock_personality {
@@ -69,6 +70,7 @@ struct mock_personality {
 	bool widens;
 	bool passes_holes;
 	bool forgets;
+	bool takes_no_access;
 	bool whole_leaves;
 };
 
