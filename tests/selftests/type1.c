@@ -83,6 +83,7 @@ FIXTURE_SETUP(type1)
 
 FIXTURE_TEARDOWN(type1)
 {
+	EXPECT_EQ(0, reset_switches(self->fd));
 	EXPECT_EQ(0, write_text(LARGE_PAGES, "N"));
 	ASSERT_EQ(0, close(self->fd));
 	self->fd = open_iommu();
@@ -303,6 +304,66 @@ TEST_F(type1, map_errors)
 			       APERTURE));
 }
 
+/*
+ * Neither for reading nor for writing. The header says that one is required, VFIO's
+ * own driver says EINVAL, and iommufd leaves it to the IOMMU driver.
+ */
+TEST_F(type1, map_without_access)
+{
+	static const char *const refuse[] = { "vtd", "amd", "arm" };
+	__u64 va = self->va, size = 0;
+	unsigned int i;
+
+	EXPECT_EQ(0, map_dma(self->fd, 0, va, self->page, APERTURE));
+	EXPECT_EQ(0, unmap_dma(self->fd, UNMAP_ALL, 0, &size));
+	EXPECT_EQ(self->page, size);
+	for (i = 0; i < 3; i++) {
+		struct mock mock;
+		__u32 ioas;
+
+		ASSERT_EQ(0, set_driver(refuse[i]));
+		ASSERT_EQ(0, ioas_alloc(self->fd, &ioas));
+		ASSERT_EQ(0, vfio_ioas(self->fd, IOMMU_VFIO_IOAS_SET, &ioas));
+		ASSERT_EQ(0, map_dma(self->fd, 0, va, self->page, APERTURE));
+		EXPECT_EQ(-EINVAL, mock_device(self->fd, ioas, &mock));
+		ASSERT_EQ(0, unmap_dma(self->fd, UNMAP_ALL, 0, (size = 0, &size)));
+		ASSERT_EQ(0, mock_device(self->fd, ioas, &mock));
+		EXPECT_EQ(-EINVAL, map_dma(self->fd, 0, va, self->page, APERTURE));
+		EXPECT_EQ(0, check_refs(self->fd, va, self->page, 0));
+	}
+}
+
+/* What a newer program has behind the end belongs to flags that it does not set. */
+TEST_F(type1, longer_structures)
+{
+	struct vfio_iommu_type1_dma_unmap *unmap_arg;
+	struct vfio_iommu_type1_dma_map *map_arg;
+	char *pages = anonymous(2 * self->page);
+
+	ASSERT_NE(NULL, pages);
+	/* nor is it read, for it cannot be */
+	ASSERT_EQ(0, munmap(pages + self->page, self->page));
+	map_arg = (void *)(pages + self->page - sizeof(*map_arg));
+	*map_arg = (struct vfio_iommu_type1_dma_map){
+		.argsz = UINT32_MAX,
+		.flags = DMA_RW,
+		.vaddr = self->va,
+		.iova = APERTURE,
+		.size = self->page,
+	};
+	EXPECT_EQ(0, command(self->fd, VFIO_IOMMU_MAP_DMA, map_arg));
+	unmap_arg = (void *)(pages + self->page - sizeof(*unmap_arg));
+	*unmap_arg = (struct vfio_iommu_type1_dma_unmap){
+		.argsz = UINT32_MAX,
+		.iova = APERTURE,
+		.size = self->bytes,
+	};
+	EXPECT_EQ(0, command(self->fd, VFIO_IOMMU_UNMAP_DMA, unmap_arg));
+	EXPECT_EQ(self->page, unmap_arg->size);
+	EXPECT_EQ(UINT32_MAX, unmap_arg->argsz);
+	munmap(pages, self->page);
+}
+
 /* -- unmap */
 
 TEST_F(type1, unmap_errors)
@@ -400,6 +461,36 @@ TEST_F(type1, unmap_a_part_at_the_end)
 	size = 0;
 	EXPECT_EQ(0, unmap_dma(self->fd, UNMAP_ALL, 0, &size));
 	EXPECT_EQ(cuts ? self->page : is_v2 ? 3 * self->page : 0, size);
+}
+
+/* The same with a device that reaches that far. Scenario 43. */
+TEST_F(type1, device_at_the_end)
+{
+	__u64 end = -2 * self->page;
+	__u64 size = self->page;
+	struct mock mock;
+	__u32 ioas;
+
+	ASSERT_EQ(0, set_windows(0, HUGE_BYTES - 1, -16 * self->page, UINT64_MAX));
+	ASSERT_EQ(0, ioas_alloc(self->fd, &ioas));
+	ASSERT_EQ(0, vfio_ioas(self->fd, IOMMU_VFIO_IOAS_SET, &ioas));
+	ASSERT_EQ(0, mock_device(self->fd, ioas, &mock));
+	ASSERT_EQ(0, container(self->fd, VFIO_SET_IOMMU, variant->version));
+	EXPECT_EQ(-EOVERFLOW, map_dma(self->fd, DMA_RW, self->va, 3 * self->page,
+				      end));
+	ASSERT_EQ(0, map_dma(self->fd, DMA_RW, self->va, self->page, end));
+	ASSERT_EQ(0, map_dma(self->fd, DMA_RW, self->va, self->page,
+			     end + self->page));
+	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, self->va, self->page,
+			       end + self->page));
+	EXPECT_EQ(0, unmap_dma(self->fd, 0, end + self->page, &size));
+	EXPECT_EQ(self->page, size);
+	EXPECT_EQ(-EINVAL, check_map(self->fd, mock.hwpt, self->va, self->page,
+				     end + self->page));
+	size = 2 * self->page;
+	EXPECT_EQ(0, unmap_dma(self->fd, 0, end, &size));
+	EXPECT_EQ(self->page, size);
+	EXPECT_EQ(0, check_refs(self->fd, self->va, self->bytes, 0));
 }
 
 /*
@@ -524,6 +615,29 @@ TEST_F(type1, unmap_fails_half_way)
 	size = 0;
 	EXPECT_EQ(0, unmap_dma(self->fd, UNMAP_ALL, 0, &size));
 	EXPECT_EQ(3 * self->page, size);
+}
+
+/* Half a page of a mapping, and half a page where nothing is. */
+TEST_F(type1, unmap_pieces)
+{
+	bool cuts = can_cut(variant->large_pages, variant->version);
+	bool is_v2 = variant->version == VFIO_TYPE1v2_IOMMU;
+	__u64 size = self->page / 2;
+
+	ASSERT_EQ(0, map_dma(self->fd, DMA_RW, self->va, self->page, APERTURE));
+	EXPECT_EQ(is_v2 ? -ENOENT : -EINVAL,
+		  unmap_dma(self->fd, 0, APERTURE, &size));
+	EXPECT_EQ(is_v2 ? 0 : self->page / 2, size);
+	/* VFIO's own driver, whose rules are those of large pages, looks no further */
+	size = self->page / 2;
+	EXPECT_EQ(cuts || is_v2 ? 0 : -EINVAL,
+		  unmap_dma(self->fd, 0, 2 * APERTURE, &size));
+	size = self->page;
+	EXPECT_EQ(cuts || is_v2 ? 0 : -EINVAL,
+		  unmap_dma(self->fd, 0, 2 * APERTURE + 1, &size));
+	size = 0;
+	EXPECT_EQ(0, unmap_dma(self->fd, UNMAP_ALL, 0, &size));
+	EXPECT_EQ(self->page, size);
 }
 
 /* A cut at what is not the border of a page, or through a pin, is refused. */
