@@ -84,6 +84,9 @@ struct iopt_access_request {
  * @nr_areas: areas in @areas, for fdinfo
  * @mapped_bytes: bytes in LIVE areas, for fdinfo
  * @nr_quarantined: areas in quarantine, for fdinfo
+ * @tracks_dirty: all domains note which pages devices write to; like the next written
+ *	under @iova_rwsem
+ * @lost_track: not all that was written to since then has left a trace
  */
 struct io_pagetable {
 	struct rw_semaphore iova_rwsem;
@@ -100,6 +103,8 @@ struct io_pagetable {
 	unsigned long nr_areas;
 	unsigned long mapped_bytes;
 	unsigned long nr_quarantined;
+	bool tracks_dirty;
+	bool lost_track;
 };
 
 /**
@@ -258,6 +263,15 @@ int iopt_track_dirty(struct io_pagetable *iopt, struct iopt_domain *member,
 		     bool enable);
 int iopt_read_dirty(struct io_pagetable *iopt, struct iopt_domain *member,
 		    const struct iopt_dirty_request *request);
+int iopt_collect_dirty(struct io_pagetable *iopt,
+		       const struct iopt_dirty_request *request);
+int iopt_assume_dirty(struct io_pagetable *iopt,
+		      const struct iopt_dirty_request *request);
+
+/* iopt_track.c */
+bool iopt_can_track(struct io_pagetable *iopt);
+int iopt_start_tracking(struct io_pagetable *iopt);
+int iopt_stop_tracking(struct io_pagetable *iopt);
 
 /* iopt_reserve.c */
 int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,

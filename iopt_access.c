@@ -53,6 +53,7 @@ int iopt_user_add(struct io_pagetable *iopt, struct iopt_user *user)
 		}
 		iopt->iova_alignment = user->iova_alignment;
 	}
+	iopt_lose_track(iopt);
 	xa_store(&iopt->users, user->index, user, GFP_KERNEL);
 	return 0;
 }

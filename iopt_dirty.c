@@ -9,6 +9,7 @@
  * - A hole reads clean, and so does what a mapper has not filled yet.
  * - Of an area in quarantine nobody knows what of it is still mapped, but devices
  *   may write to it: all of it is dirty, and stays so.
+ * - Where traces are missing, all that can be written to is dirty.
  *
  * Driver calls end where map calls did, at each gigabyte at the latest, and between
  * two of them others get the CPU and the section.
@@ -36,7 +37,8 @@
 /**
  * struct iopt_dirty_walk - a read in progress
  * @iopt: the map
- * @member: the domain
+ * @member: the domain; NULL to take for dirty what can be written to
+ * @read: reads the part of a bitmap that is pinned
  * @dirty: for the driver
  * @next_iova: what lies below is done
  * @last_iova: the last IOVA of interest, inclusive
@@ -44,6 +46,7 @@
 struct iopt_dirty_walk {
 	struct io_pagetable *iopt;
 	struct iopt_domain *member;
+	int (*read)(struct iopt_dirty_walk *walk);
 	struct domain_io_dirty dirty;
 	unsigned long next_iova;
 	unsigned long last_iova;
@@ -113,23 +116,36 @@ static bool iopt_dirty_next(struct iopt_dirty_walk *walk,
 	}
 }
 
+/* Return: so many pages, from the first of a part on, can be dirty. */
+static unsigned long iopt_dirty_part_pages(const struct iopt_dirty_walk *walk,
+					   const struct iopt_dirty_part *part)
+{
+	const struct iopt_slice *slice = &part->area->slice;
+
+	if (!walk->member)
+		return slice->iommu_prot & IOMMU_WRITE ? part->npages : 0;
+	if (!iopt_slice_in_domain(slice, walk->member) ||
+	    slice->filled_pages <= part->first_page)
+		return 0;
+	return min(part->npages, slice->filled_pages - part->first_page);
+}
+
 static int iopt_dirty_read_part(struct iopt_dirty_walk *walk,
 				const struct iopt_dirty_part *part)
 {
 	const struct iopt_slice *slice = &part->area->slice;
-	unsigned long first_iova, last_iova, npages;
+	unsigned long npages = iopt_dirty_part_pages(walk, part);
+	unsigned long first_iova, last_iova;
 	struct domain_io_span span;
 
-	if (!iopt_slice_in_domain(slice, walk->member) ||
-	    slice->filled_pages <= part->first_page)
+	if (!npages)
 		return 0;
-	npages = min(part->npages, slice->filled_pages - part->first_page);
 	span = iopt_slice_span(slice, part->first_page, npages);
 	first_iova = max(span.first_iova, walk->next_iova);
 	last_iova = min(span.first_iova + (span.length - 1), walk->last_iova);
 	if (first_iova > last_iova)
 		return 0;
-	if (!slice->quarantined)
+	if (walk->member && !slice->quarantined)
 		return domain_io_read_dirty(&walk->dirty, &span, first_iova,
 					    last_iova);
 	if (walk->dirty.bitmap)
@@ -179,7 +195,7 @@ static int iopt_dirty_read_window(struct iova_bitmap *bitmap, unsigned long iova
 	struct iopt_dirty_walk *walk = opaque;
 
 	walk->dirty.bitmap = bitmap;
-	return iopt_dirty_read_range(walk);
+	return walk->read(walk);
 }
 
 /* Return: where the window has to end that starts with the next IOVA. */
@@ -248,6 +264,16 @@ static bool iopt_dirty_is_aligned(struct io_pagetable *iopt,
 			  max(request->page_size, iopt->iova_alignment));
 }
 
+/* So nothing is cleared for a pointer that cannot be right. */
+static int iopt_dirty_check_data(const struct iopt_dirty_request *request)
+{
+	unsigned long last_bit = (request->last_iova - request->first_iova) /
+				 request->page_size;
+
+	return access_ok(request->data, last_bit / BITS_PER_BYTE + 1) ? 0 :
+								     -EFAULT;
+}
+
 /**
  * iopt_read_dirty() - read which pages devices have written to through a domain
  * @iopt: the map
@@ -268,25 +294,127 @@ int iopt_read_dirty(struct io_pagetable *iopt, struct iopt_domain *member,
 	struct iopt_dirty_walk walk = {
 		.iopt = iopt,
 		.member = member,
+		.read = iopt_dirty_read_range,
 		.dirty = { .domain = member->domain, .keep = request->keep },
 	};
-	unsigned long last_bit;
 	int rc;
 
 	if (!iopt_dirty_is_aligned(iopt, request))
 		return -EINVAL;
 	if (!member->domain->dirty_ops)
 		return -EOPNOTSUPP;
-	last_bit = (request->last_iova - request->first_iova) /
-		   request->page_size;
-	/* So nothing is cleared for a pointer that cannot be right. */
-	if (!access_ok(request->data, last_bit / BITS_PER_BYTE + 1))
-		return -EFAULT;
+	rc = iopt_dirty_check_data(request);
+	if (rc)
+		return rc;
 
 	domain_io_begin_dirty(&walk.dirty);
 	rc = iopt_dirty_read_windows(&walk, request);
 	domain_io_end_dirty(&walk.dirty);
 	return rc;
+}
+
+static int iopt_dirty_read_member(struct iopt_dirty_walk *walk,
+				  struct iopt_domain *member)
+{
+	int rc;
+
+	walk->member = member;
+	walk->dirty.domain = member->domain;
+	domain_io_begin_dirty(&walk->dirty);
+	rc = iopt_dirty_read_range(walk);
+	domain_io_end_dirty(&walk->dirty);
+	return rc;
+}
+
+/* In the caller's turn: what is dirty in one of the domains. */
+static int iopt_dirty_read_members(struct iopt_dirty_walk *walk)
+{
+	struct io_pagetable *iopt = walk->iopt;
+	unsigned long first_iova = walk->next_iova;
+	struct iopt_domain *member;
+	int rc;
+
+	if (!iopt->tracks_dirty)
+		return -EINVAL;
+	if (READ_ONCE(iopt->lost_track)) {
+		walk->member = NULL;
+		return iopt_dirty_read_range(walk);
+	}
+	list_for_each_entry(member, &iopt->domains.members, item) {
+		if (member->leave_seq)
+			continue;
+		walk->next_iova = first_iova;
+		rc = iopt_dirty_read_member(walk, member);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* It is somebody's turn only while no page fault has to be waited for. */
+static int iopt_dirty_read_in_turn(struct iopt_dirty_walk *walk)
+{
+	struct iommufd_turn *turn = &walk->iopt->change_turn;
+	int rc = iommufd_turn_take_killable(turn);
+
+	if (rc)
+		return rc;
+	rc = iopt_dirty_read_members(walk);
+	iommufd_turn_end(turn);
+	return rc;
+}
+
+/**
+ * iopt_collect_dirty() - read which pages devices have written to, through any domain
+ * @iopt: the map; iopt_start_tracking() was called
+ * @request: what of it
+ *
+ * As iopt_read_dirty() from all domains. When the map has lost track of who writes,
+ * all that can be written to is dirty.
+ *
+ * Context: as iopt_read_dirty().
+ * Return: 0; -EINVAL tracking is off, or as iopt_read_dirty().
+ */
+int iopt_collect_dirty(struct io_pagetable *iopt,
+		       const struct iopt_dirty_request *request)
+{
+	struct iopt_dirty_walk walk = {
+		.iopt = iopt,
+		.read = iopt_dirty_read_in_turn,
+		.dirty = { .keep = request->keep },
+	};
+	int rc;
+
+	if (!iopt_dirty_is_aligned(iopt, request))
+		return -EINVAL;
+	rc = iopt_dirty_check_data(request);
+	return rc ?: iopt_dirty_read_windows(&walk, request);
+}
+
+/**
+ * iopt_assume_dirty() - take for dirty what devices can write to
+ * @iopt: the map
+ * @request: what of it
+ *
+ * Nothing is cleared, and no driver is asked.
+ *
+ * Context: process that owns the bitmap, no lock held; sleeps.
+ * Return: 0; -EINVAL the range is not aligned, -EFAULT, -ENOMEM, -EINTR, as
+ * iopt_read_dirty().
+ */
+int iopt_assume_dirty(struct io_pagetable *iopt,
+		      const struct iopt_dirty_request *request)
+{
+	struct iopt_dirty_walk walk = {
+		.iopt = iopt,
+		.read = iopt_dirty_read_range,
+	};
+	int rc;
+
+	if (!iopt_dirty_is_aligned(iopt, request))
+		return -EINVAL;
+	rc = iopt_dirty_check_data(request);
+	return rc ?: iopt_dirty_read_windows(&walk, request);
 }
 
 static int iopt_forget_dirty(struct io_pagetable *iopt,

@@ -153,6 +153,7 @@ static void iopt_delist(struct io_pagetable *iopt, struct iopt_domain *member)
 {
 	guard(iopt_write)(iopt);
 
+	iopt_lose_track(iopt);
 	WRITE_ONCE(member->leave_seq, ++iopt->domains.seq);
 	iopt->iova_alignment = iopt_wanted_alignment(iopt);
 }
@@ -332,6 +333,8 @@ int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member)
 	rc = iopt_reserve_outside(iopt, member);
 	if (rc)
 		goto out_end;
+	/* As soon as it is enlisted, others map in it. */
+	iopt_track_newcomer(iopt, member);
 	rc = iopt_enlist(iopt, member);
 	if (rc)
 		goto out_unreserve;
