@@ -25,6 +25,8 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include <uapi/linux/iommufd.h>
+
 #include "iommu-priv.h"
 
 #include "attachment.h"
@@ -567,10 +569,29 @@ static int iommufd_group_enter_new(struct iommufd_group *igroup,
 	return rc;
 }
 
-static struct iommufd_hwpt *iommufd_group_make_auto(struct iommufd_group *igroup,
-						    struct iommufd_ioas *ioas)
+/*
+ * Programs of VFIO's type1 do not say that they want to track dirty pages before
+ * they do, so all that their devices are attached to is made for it.
+ */
+static u32 iommufd_group_auto_flags(struct iommufd_group *igroup,
+				    const struct iommufd_ioas *ioas)
 {
-	struct iommufd_hwpt_request request = {};
+	struct iommufd_device *idev;
+
+	if (!iommufd_drivers_record_dirty() || !iommufd_ioas_is_compat(ioas))
+		return 0;
+	list_for_each_entry(idev, &igroup->attached, group_item) {
+		if (!device_iommu_capable(idev->dev, IOMMU_CAP_DIRTY_TRACKING))
+			return 0;
+	}
+	return IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
+}
+
+static struct iommufd_hwpt *iommufd_group_make_auto(struct iommufd_group *igroup,
+						    struct iommufd_ioas *ioas,
+						    u32 flags)
+{
+	struct iommufd_hwpt_request request = { .flags = flags };
 	struct iommufd_device *idev;
 	struct iommufd_hwpt *hwpt;
 	int rc;
@@ -592,17 +613,20 @@ static struct iommufd_hwpt *iommufd_group_make_auto(struct iommufd_group *igroup
 }
 
 /*
- * Share the first automatic HWPT that is acceptable. Return: it, used; NULL if
- * there is none; ERR_PTR of an error that has nothing to do with the HWPT.
+ * Share the first automatic HWPT that is acceptable, and as it would be made with
+ * @flags. Return: it, used; NULL if there is none; ERR_PTR of an error that has nothing
+ * to do with the HWPT.
  */
 static struct iommufd_hwpt *
 iommufd_group_share_auto(struct iommufd_group *igroup,
-			 struct iommufd_ioas *ioas)
+			 struct iommufd_ioas *ioas, u32 flags)
 {
 	struct iommufd_hwpt *hwpt = NULL;
 	int rc;
 
 	while ((hwpt = iommufd_hwpt_next_auto(ioas, hwpt))) {
+		if (flags && !hwpt->member.domain->dirty_ops)
+			continue;
 		rc = iommufd_group_enter(igroup, hwpt);
 		if (!rc)
 			return hwpt;
@@ -614,20 +638,30 @@ iommufd_group_share_auto(struct iommufd_group *igroup,
 	return NULL;
 }
 
+static struct iommufd_hwpt *
+iommufd_group_enter_auto(struct iommufd_group *igroup,
+			 struct iommufd_ioas *ioas, u32 flags)
+{
+	return iommufd_group_share_auto(igroup, ioas, flags) ?:
+	       iommufd_group_make_auto(igroup, ioas, flags);
+}
+
 /* Return: the HWPT the group is attached to now, used, or an ERR_PTR. */
 static struct iommufd_hwpt *
 iommufd_group_enter_ioas(struct iommufd_group *igroup,
 			 struct iommufd_ioas *ioas)
 {
+	u32 flags = iommufd_group_auto_flags(igroup, ioas);
 	struct iommufd_hwpt *hwpt;
 	int rc;
 
 	rc = iommufd_turn_take_killable(&ioas->attach_turn);
 	if (rc)
 		return ERR_PTR(rc);
-	hwpt = iommufd_group_share_auto(igroup, ioas);
-	if (!hwpt)
-		hwpt = iommufd_group_make_auto(igroup, ioas);
+	hwpt = iommufd_group_enter_auto(igroup, ioas, flags);
+	/* What a driver says it can do it may not do for this device. */
+	if (flags && (hwpt == ERR_PTR(-EOPNOTSUPP) || hwpt == ERR_PTR(-EINVAL)))
+		hwpt = iommufd_group_enter_auto(igroup, ioas, 0);
 	iommufd_turn_end(&ioas->attach_turn);
 	return hwpt;
 }

@@ -23,7 +23,7 @@ static void iommufd_ioas_forget_compat(struct iommufd_object *object)
 
 	xa_lock(&ictx->objects);
 	if (ictx->compat_ioas == object)
-		ictx->compat_ioas = NULL;
+		WRITE_ONCE(ictx->compat_ioas, NULL);
 	xa_unlock(&ictx->objects);
 }
 

@@ -38,6 +38,12 @@ static inline struct iommufd_ioas *to_ioas(struct iommufd_object *object)
 	return container_of(object, struct iommufd_ioas, obj);
 }
 
+/* Is it the one that VFIO's containers use now? That can change at any time. */
+static inline bool iommufd_ioas_is_compat(const struct iommufd_ioas *ioas)
+{
+	return READ_ONCE(ioas->obj.ictx->compat_ioas) == &ioas->obj;
+}
+
 /**
  * struct iommufd_range_list - usable ranges of an IOVA map
  * @ranges: as many as there are, or as were wanted; the lowest first
