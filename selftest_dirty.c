@@ -172,6 +172,8 @@ static int mock_read_and_clear_dirty(struct iommu_domain *domain,
 
 static int mock_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
 {
+	if (iommufd_should_fail())
+		return -EIO;
 	WRITE_ONCE(to_mock(domain)->tracks_dirty, enabled);
 	return 0;
 }

@@ -71,7 +71,7 @@ static void iommufd_vfio_set_compat(struct iommufd_ctx *ictx,
 				    struct iommufd_object *ioas)
 {
 	xa_lock(&ictx->objects);
-	ictx->compat_ioas = ioas;
+	WRITE_ONCE(ictx->compat_ioas, ioas);
 	xa_unlock(&ictx->objects);
 }
 
@@ -155,7 +155,7 @@ int iommufd_vfio_compat_ioas_create(struct iommufd_ctx *ictx)
 		    !(old_ioas && old_ioas->state == IOMMUFD_OBJECT_PUBLISHED);
 	if (is_chosen) {
 		iommufd_object_publish_locked(&ioas->obj);
-		ictx->compat_ioas = &ioas->obj;
+		WRITE_ONCE(ictx->compat_ioas, &ioas->obj);
 	} else if (ictx->no_iommu) {
 		rc = -EINVAL;
 	}
@@ -271,6 +271,8 @@ long iommufd_vfio_ioctl(struct iommufd_ctx *ictx, unsigned int cmd,
 		return iommufd_vfio_map_dma(ictx, user_struct);
 	case VFIO_IOMMU_UNMAP_DMA:
 		return iommufd_vfio_unmap_dma(ictx, user_struct);
+	case VFIO_IOMMU_DIRTY_PAGES:
+		return iommufd_vfio_dirty_pages(ictx, user_struct);
 	default:
 		return -ENOIOCTLCMD;
 	}

@@ -127,12 +127,14 @@ static int iommufd_vfio_unmap_range(struct iommufd_ctx *ictx,
 	return rc;
 }
 
+/* @bitmap: what is dirty goes there; NULL: nobody wants to know. */
 static int iommufd_vfio_unmap(struct iommufd_ctx *ictx,
-			      struct vfio_iommu_type1_dma_unmap *unmap)
+			      struct vfio_iommu_type1_dma_unmap *unmap,
+			      const struct vfio_bitmap *bitmap)
 {
 	struct iommufd_ioas *ioas = iommufd_vfio_get_ioas(ictx);
 	unsigned long unmapped_bytes;
-	int rc;
+	int rc = 0;
 
 	if (IS_ERR(ioas))
 		return PTR_ERR(ioas);
@@ -140,10 +142,35 @@ static int iommufd_vfio_unmap(struct iommufd_ctx *ictx,
 		rc = iopt_unmap_all(&ioas->iopt, &unmapped_bytes);
 		unmap->size = unmapped_bytes;
 	} else {
-		rc = iommufd_vfio_unmap_range(ictx, &ioas->iopt, unmap);
+		if (bitmap)
+			rc = iommufd_vfio_report_dirty(ictx, &ioas->iopt, unmap,
+						       bitmap);
+		if (!rc)
+			rc = iommufd_vfio_unmap_range(ictx, &ioas->iopt, unmap);
 	}
 	iommufd_object_put(&ioas->obj);
 	return rc;
+}
+
+/* Return: the flags that are understood. */
+static u32 iommufd_vfio_unmap_flags(void)
+{
+	u32 flags = VFIO_DMA_UNMAP_FLAG_ALL;
+
+	if (iommufd_drivers_record_dirty())
+		flags |= VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	return flags;
+}
+
+/* Return: 0; -EFAULT, -EINVAL the structure is too short for its flags. */
+static int iommufd_vfio_copy_bitmap(const struct vfio_iommu_type1_dma_unmap *unmap,
+				    const void __user *user_bitmap,
+				    struct vfio_bitmap *bitmap)
+{
+	if (unmap->argsz < sizeof(*unmap) + sizeof(*bitmap) ||
+	    unmap->flags & VFIO_DMA_UNMAP_FLAG_ALL)
+		return -EINVAL;
+	return copy_from_user(bitmap, user_bitmap, sizeof(*bitmap)) ? -EFAULT : 0;
 }
 
 /**
@@ -155,8 +182,8 @@ static int iommufd_vfio_unmap(struct iommufd_ctx *ictx,
  * Context: Process context, may sleep.
  * Return: 0, also if there is nothing; -EFAULT, -EINVAL a short structure, a flag
  * that is not understood, a size of 0, or one with FLAG_ALL; -ENODEV no compat
- * IOAS; -EOVERFLOW; -ENOENT a mapping would be cut, or as iopt_cut() and
- * iopt_unmap().
+ * IOAS; -EOVERFLOW; -ENOENT a mapping would be cut, or as iopt_cut(), iopt_unmap()
+ * and, with GET_DIRTY_BITMAP, iommufd_vfio_report_dirty().
  */
 int iommufd_vfio_unmap_dma(struct iommufd_ctx *ictx, void __user *arg)
 {
@@ -164,21 +191,29 @@ int iommufd_vfio_unmap_dma(struct iommufd_ctx *ictx, void __user *arg)
 					 size);
 	struct vfio_iommu_type1_dma_unmap __user *user_unmap = arg;
 	struct vfio_iommu_type1_dma_unmap unmap;
+	struct vfio_bitmap bitmap;
+	bool has_bitmap;
 	u64 size;
 	int rc;
 
 	if (copy_from_user(&unmap, arg, min_size))
 		return -EFAULT;
-	if (unmap.argsz < min_size || unmap.flags & ~VFIO_DMA_UNMAP_FLAG_ALL)
+	if (unmap.argsz < min_size || unmap.flags & ~iommufd_vfio_unmap_flags())
 		return -EINVAL;
 	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL && (unmap.iova || unmap.size))
 		return -EINVAL;
+	has_bitmap = unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	if (has_bitmap) {
+		rc = iommufd_vfio_copy_bitmap(&unmap, user_unmap->data, &bitmap);
+		if (rc)
+			return rc;
+	}
 	/* Find out while nothing has happened that the answer cannot be written. */
 	if (put_user(unmap.size, &user_unmap->size))
 		return -EFAULT;
 
 	size = unmap.size;
-	rc = iommufd_vfio_unmap(ictx, &unmap);
+	rc = iommufd_vfio_unmap(ictx, &unmap, has_bitmap ? &bitmap : NULL);
 	if (unmap.size != size && put_user(unmap.size, &user_unmap->size))
 		return rc ?: -EFAULT;
 	return rc;

@@ -19,11 +19,13 @@
  * @info: the whole of it; zeroed
  * @bytes: so long is it so far
  * @next: where the offset of the next capability goes
+ * @can_track: dirty pages are among what a container can do
  */
 struct iommufd_vfio_answer {
 	struct vfio_iommu_type1_info *info;
 	u32 bytes;
 	u32 *next;
+	bool can_track;
 };
 
 /* Room for another capability. */
@@ -61,6 +63,16 @@ static void iommufd_vfio_add_ranges(struct iommufd_vfio_answer *answer,
 	}
 }
 
+static void iommufd_vfio_add_migration(struct iommufd_vfio_answer *answer)
+{
+	struct vfio_iommu_type1_info_cap_migration *cap;
+
+	cap = iommufd_vfio_add_cap(answer, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
+				   sizeof(*cap));
+	cap->pgsize_bitmap = PAGE_SIZE;
+	cap->max_dirty_bitmap_size = IOMMUFD_VFIO_MAX_BITMAP_BYTES;
+}
+
 /*
  * Mappings are multiples of pages for those who rely on what this says. No domain
  * has a smallest page that is larger, so a page will always do, also for domains
@@ -87,6 +99,8 @@ static void iommufd_vfio_fill(struct iommufd_vfio_answer *answer,
 				     sizeof(*avail));
 	avail->avail = U32_MAX;
 	iommufd_vfio_add_ranges(answer, list);
+	if (answer->can_track)
+		iommufd_vfio_add_migration(answer);
 	info->argsz = answer->bytes;
 }
 
@@ -103,7 +117,8 @@ static int iommufd_vfio_make_answer(struct iommufd_vfio_answer *answer,
 	answer->info = kvzalloc(sizeof(*answer->info) +
 				ALIGN(sizeof(struct vfio_iommu_type1_info_dma_avail),
 				      sizeof(u64)) +
-				iommufd_vfio_ranges_bytes(&list),
+				iommufd_vfio_ranges_bytes(&list) +
+				sizeof(struct vfio_iommu_type1_info_cap_migration),
 				GFP_KERNEL_ACCOUNT);
 	if (answer->info)
 		iommufd_vfio_fill(answer, iopt, &list);
@@ -125,7 +140,7 @@ int iommufd_vfio_get_info(struct iommufd_ctx *ictx, void __user *arg)
 {
 	const u32 min_size = offsetofend(struct vfio_iommu_type1_info,
 					 iova_pgsizes);
-	struct iommufd_vfio_answer answer;
+	struct iommufd_vfio_answer answer = {};
 	struct iommufd_ioas *ioas;
 	u32 argsz;
 	int rc;
@@ -137,6 +152,7 @@ int iommufd_vfio_get_info(struct iommufd_ctx *ictx, void __user *arg)
 	ioas = iommufd_vfio_get_ioas(ictx);
 	if (IS_ERR(ioas))
 		return PTR_ERR(ioas);
+	answer.can_track = iommufd_vfio_can_track(ictx, &ioas->iopt);
 	rc = iommufd_vfio_make_answer(&answer, &ioas->iopt);
 	iommufd_object_put(&ioas->obj);
 	if (rc)

@@ -8,6 +8,7 @@
  * fail_iommufd) for the calling thread alone: /proc/thread-self/fail-nth.
  */
 #include <linux/types.h>
+#include <linux/vfio.h>
 
 #include "fail_nth.h"
 
@@ -455,6 +456,141 @@ static int run_dirty(struct world *world)
 TEST_F(places, dirty)
 {
 	struct path path = { .prepare = prepare_dirty, .run = run_dirty };
+
+	sweep(_metadata, &self->world, &path);
+}
+
+/* -- the same through type1 */
+
+static int prepare_type1(struct world *world)
+{
+	int rc = write_number(SWITCH("coherency"), COHERENT) ?:
+		 vfio_ioas(world->fd, IOMMU_VFIO_IOAS_SET, &world->ioas[0]) ?:
+		 make_device(world, 0);
+
+	world->hwpt = world->mock[0].hwpt;
+	return rc ?: map_halves(world);
+}
+
+static int type1_switch(struct world *world, __u32 flag)
+{
+	struct vfio_iommu_type1_dirty_bitmap arg = {
+		.argsz = sizeof(arg),
+		.flags = flag,
+	};
+
+	return command(world->fd, VFIO_IOMMU_DIRTY_PAGES, &arg);
+}
+
+static struct vfio_bitmap type1_bitmap(struct world *world, __u64 *bits)
+{
+	return (struct vfio_bitmap){
+		.pgsize = page_bytes(),
+		.size = world->bytes / page_bytes() / 8,
+		.data = bits,
+	};
+}
+
+static int type1_get(struct world *world, __u64 *bits)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap head;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} arg = {
+		.head = {
+			.argsz = sizeof(arg),
+			.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		},
+		.get = {
+			.iova = APERTURE,
+			.size = world->bytes,
+			.bitmap = type1_bitmap(world, bits),
+		},
+	};
+
+	return command(world->fd, VFIO_IOMMU_DIRTY_PAGES, &arg);
+}
+
+/* As read_all(). */
+static int type1_read_all(struct world *world)
+{
+	__u64 bits = 0;
+	int rc, again;
+
+	rc = type1_get(world, &bits);
+	if (!rc)
+		return bits == UINT64_MAX ? 0 : -ENODATA;
+	again = type1_get(world, &bits);
+	if (again || bits != UINT64_MAX) {
+		world->broken = "GET_BITMAP";
+		world->broken_rc = again;
+	}
+	return rc;
+}
+
+/*
+ * A device that comes while tracking is on. If its driver fails to track, what it
+ * writes cannot be told any more: then everything is dirty, and it is there.
+ */
+static int type1_add_device(struct world *world)
+{
+	__u64 bits = 0;
+	int rc;
+
+	rc = mock_device(world->fd, world->ioas[0], &world->mock[1]) ?:
+	     type1_get(world, &bits);
+	if (!rc && bits && bits != UINT64_MAX)
+		rc = -ENODATA;
+	if (rc == -ENODATA) {
+		world->broken = "a bit that nobody set";
+		world->broken_rc = rc;
+	}
+	return rc;
+}
+
+/* All of it is told of, or nothing is unmapped. */
+static int type1_unmap(struct world *world)
+{
+	__u64 bits = 0;
+	struct {
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct vfio_bitmap bitmap;
+	} arg = {
+		.unmap = {
+			.argsz = sizeof(arg),
+			.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+			.iova = APERTURE,
+			.size = world->bytes,
+		},
+		.bitmap = type1_bitmap(world, &bits),
+	};
+	int rc = command(world->fd, VFIO_IOMMU_UNMAP_DMA, &arg);
+
+	if (!rc && (bits != UINT64_MAX || arg.unmap.size != world->bytes)) {
+		world->broken = "UNMAP_DMA";
+		world->broken_rc = -ENODATA;
+	}
+	return rc;
+}
+
+static int run_type1_dirty(struct world *world)
+{
+	const struct dirty_range range = { APERTURE, world->bytes, page_bytes() };
+	const __u64 bits = UINT64_MAX;
+	int rc;
+
+	rc = type1_switch(world, VFIO_IOMMU_DIRTY_PAGES_FLAG_START) ?:
+	     write_dirty(world->fd, world->hwpt, &range, &bits, NULL) ?:
+	     type1_read_all(world) ?:
+	     write_number(SWITCH("coherency"), ENFORCEABLE) ?:
+	     type1_add_device(world);
+	return rc ?: type1_unmap(world) ?:
+	       type1_switch(world, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+}
+
+TEST_F(places, type1_dirty)
+{
+	struct path path = { .prepare = prepare_type1, .run = run_type1_dirty };
 
 	sweep(_metadata, &self->world, &path);
 }
