@@ -166,6 +166,56 @@ static void test_link_mode(void)
 	EXPECT(errno, EACCES);
 }
 
+/* -- dirty pages */
+
+/* The drivers of this kernel cannot record them: it is as if there were no such thing. */
+static void test_no_dirty_pages(void)
+{
+	union {
+		struct vfio_iommu_type1_info info;
+		uint8_t bytes[1024];
+	} u = { .info.argsz = sizeof(u) };
+	struct vfio_iommu_type1_dirty_bitmap dirty = { .argsz = sizeof(dirty) };
+	const struct vfio_info_cap_header *cap;
+	uint64_t bits = 0;
+	struct {
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct vfio_bitmap bitmap;
+	} arg = {
+		.unmap = {
+			.argsz = sizeof(arg),
+			.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+			.iova = IOVA,
+			.size = PAGE,
+		},
+		.bitmap = { .pgsize = PAGE, .size = sizeof(bits) },
+	};
+	uint8_t *va = anon(PAGE);
+	struct container container;
+	unsigned int nr_caps = 0;
+	uint64_t size = PAGE;
+
+	container_open(&container, IOMMUFD_CONTAINER, EDU, VFIO_TYPE1v2_IOMMU);
+	EXPECT(container_map(&container, va, PAGE, IOVA), 0);
+	EXPECT(raw_ioctl(container.fd, VFIO_IOMMU_GET_INFO, &u), 0);
+	for (uint32_t at = u.info.cap_offset; at; at = cap->next, nr_caps++) {
+		cap = (const void *)&u.bytes[at];
+		CHECK(cap->id != VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION);
+	}
+	EXPECT(nr_caps, 2);
+	for (dirty.flags = 0; dirty.flags < 8; dirty.flags++)
+		EXPECT(raw_ioctl(container.fd, VFIO_IOMMU_DIRTY_PAGES, &dirty),
+		       -ENOTTY);
+	EXPECT(raw_ioctl(container.fd, VFIO_IOMMU_DIRTY_PAGES, NULL), -ENOTTY);
+	arg.bitmap.data = (void *)&bits;
+	EXPECT(raw_ioctl(container.fd, VFIO_IOMMU_UNMAP_DMA, &arg), -EINVAL);
+	EXPECT((long)bits, 0);
+	/* it is still mapped */
+	EXPECT(container_unmap(&container, 0, IOVA, &size), 0);
+	EXPECT((long)size, (long)PAGE);
+	container_close(&container);
+}
+
 /* -- the same calls to VFIO's own container */
 
 #define WINDOW_PAGES	48
@@ -424,6 +474,7 @@ int main(int argc, char **argv)
 		{ "type1.groups_share", test_groups_share, 0 },
 		{ "type1.link", test_link, 0 },
 		{ "type1.link_mode", test_link_mode, 0 },
+		{ "type1.no_dirty_pages", test_no_dirty_pages, 0 },
 		{ "type1.as_vfio_v2", test_as_vfio_v2, 120 },
 		{ "type1.as_vfio_v1", test_as_vfio_v1, 120 },
 		{ },
