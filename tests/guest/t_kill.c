@@ -124,18 +124,32 @@ static int kill_after(int64_t delay_us)
 	return WIFSIGNALED(status);
 }
 
+/* The machine may be busy, and the first run reads the program from the disk. */
+static int64_t shortest_run(void)
+{
+	int64_t shortest = INT64_MAX;
+
+	for (int i = 0; i < 3; i++) {
+		int64_t begin = now_us(), run_us;
+
+		EXPECT(exit_status(start_demo("", SHORT_READ)), 0);
+		run_us = now_us() - begin;
+		if (run_us < shortest)
+			shortest = run_us;
+	}
+	return shortest;
+}
+
 static void test_killed(void)
 {
-	int64_t begin, run_us;
+	int64_t run_us;
 	int killed = 0;
 	long pins;
 
 	open_nodes();
 	pins = pages_pinned();
-	begin = now_us();
-	EXPECT(exit_status(start_demo("", SHORT_READ)), 0);
-	run_us = now_us() - begin;
-	srand(begin);
+	run_us = shortest_run();
+	srand(run_us);
 	/* One in each part of its run, at random within the part. */
 	for (int i = 0; i < KILLS; i++) {
 		int64_t delay_us = run_us * (i + rand() / (RAND_MAX + 1.0)) /
