@@ -286,7 +286,7 @@ unsigned long domain_io_read(struct iommu_domain *domain,
 	do {
 		unsigned long pfn = domain_io_read_pfn(domain, iova);
 
-		if (!pfn || !pfn_batch_add(batch, pfn, 1))
+		if (!pfn || !pfn_batch_add_page(batch, pfn))
 			break;
 		if (!(++npages % DOMAIN_IO_RESCHED_PAGES))
 			cond_resched();

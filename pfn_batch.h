@@ -63,6 +63,35 @@ void pfn_batch_skip_front(struct pfn_batch *batch, unsigned long npfns);
 void pfn_batch_trim(struct pfn_batch *batch, unsigned long npfns);
 
 /**
+ * pfn_batch_add_page - append one page
+ * @batch: the batch
+ * @pfn: the page
+ *
+ * pfn_batch_add() for loops over scattered memory, in which a call for each page
+ * would be felt.
+ *
+ * Context: Any.
+ * Return: true, or false if there is no room: then nothing was added.
+ */
+static inline bool pfn_batch_add_page(struct pfn_batch *batch,
+				      unsigned long pfn)
+{
+	struct pfn_run *run = batch->runs + batch->end_run;
+
+	if (batch->npfns && pfn && run[-1].pfn + run[-1].npfns == pfn &&
+	    run[-1].npfns != PFN_RUN_MAX_PFNS) {
+		run[-1].npfns++;
+	} else {
+		if (batch->end_run == batch->max_runs)
+			return false;
+		*run = (struct pfn_run){ .pfn = pfn, .npfns = 1 };
+		batch->end_run++;
+	}
+	batch->npfns++;
+	return true;
+}
+
+/**
  * pfn_batch_clear - forget all runs, keep the array
  * @batch: the batch
  *

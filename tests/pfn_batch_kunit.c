@@ -158,6 +158,14 @@ static void runs_end_at_the_length_limit(struct kunit *test)
 				distance ? 1 : 2);
 		KUNIT_EXPECT_EQ(test, f->batch.npfns,
 				(unsigned long)most - distance + 1);
+		renew(f);
+		KUNIT_EXPECT_TRUE(test,
+				  pfn_batch_add(&f->batch, 5, most - distance));
+		KUNIT_EXPECT_TRUE(test,
+				  pfn_batch_add_page(&f->batch,
+						     5UL + most - distance));
+		KUNIT_EXPECT_EQ(test, pfn_batch_nruns(&f->batch),
+				distance ? 1 : 2);
 	}
 
 	renew(f);
@@ -175,6 +183,11 @@ static void pfns_do_not_wrap(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, pfn_batch_add(&f->batch, ULONG_MAX, 1));
 	KUNIT_EXPECT_EQ(test, pfn_batch_nruns(&f->batch), 1);
 	KUNIT_EXPECT_TRUE(test, pfn_batch_add(&f->batch, 0, 1));
+	KUNIT_EXPECT_EQ(test, pfn_batch_nruns(&f->batch), 2);
+
+	renew(f);
+	KUNIT_EXPECT_TRUE(test, pfn_batch_add_page(&f->batch, ULONG_MAX));
+	KUNIT_EXPECT_TRUE(test, pfn_batch_add_page(&f->batch, 0));
 	KUNIT_EXPECT_EQ(test, pfn_batch_nruns(&f->batch), 2);
 }
 
@@ -430,6 +443,16 @@ static void random_add_run(struct fixture *f)
 			expect_page(f, pfn + i);
 }
 
+static void random_add_single(struct fixture *f)
+{
+	unsigned long pfn = random_below(f, 100);
+
+	if (f->nexpected && random_below(f, 2))
+		pfn = f->expected[f->nexpected - 1] + 1;
+	if (f->nexpected != MODEL_PFNS && pfn_batch_add_page(&f->batch, pfn))
+		expect_page(f, pfn);
+}
+
 static void random_skip(struct fixture *f)
 {
 	size_t n = random_below(f, f->nexpected + 1);
@@ -454,6 +477,8 @@ static void random_operations_match_the_model(struct kunit *test)
 				random_skip(f);
 			else if (random_below(f, 3) == 0)
 				random_add_run(f);
+			else if (random_below(f, 2) == 0)
+				random_add_single(f);
 			else
 				random_add(f);
 			KUNIT_ASSERT_TRUE_MSG(test, batch_matches(f),
