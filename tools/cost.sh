@@ -4,19 +4,30 @@
 # ioctl for a single page; and what type1 programs and in-kernel users pay. An
 # emulated processor counts them, so the figures do not depend on this machine.
 #
-#   tools/cost.sh [--only TEST,...] [DIRECTORY]
+#   tools/cost.sh [--only TEST,...] [--ways WAY,...] [--most-areas NUMBER] [--raw]
+#                 [DIRECTORY]
 #
-# TEST is one of tests/guest/cost.c, such as cost.access_thp. DIRECTORY has other
-# modules to measure, and their load-order, for comparison.
+# TEST is one of tests/guest/cost.c, such as bulk.thp, or a part of their names. WAY is
+# a way to map, see there, that the tests of large memory shall measure. The search for an IOVA is measured with up to as many areas as told. --raw prints lines
+# "ROW VALUE". DIRECTORY has other modules to measure, and their load-order, for
+# comparison.
 
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-only=''
-if [ "${1-}" = --only ]; then
-	only=$2
-	shift 2
-fi
+only=bulk.thp,bulk.hugetlb,bulk.scattered,small.ioas,small.no_domain,cost
+most_areas=1000000 raw=''
+ways=ioas,share,access,compat1,large1,compat2,type1v1,type1
+while [[ ${1-} == --* ]]; do
+	case $1 in
+	--only)	only=$2; shift ;;
+	--ways)	ways=$2; shift ;;
+	--most-areas) most_areas=$2; shift ;;
+	--raw)	raw=y ;;
+	*)	die "unknown option '$1'" ;;
+	esac
+	shift
+done
 eval "$("$IOMMUFD_ROOT/tools/stock.sh")"
 : "${KVER:?}" "${IMAGE:?}"
 modules=${1:-$IOMMUFD_BUILD/modules/$KVER}
@@ -34,12 +45,16 @@ step "counting instructions" "2 min"
 # Without ERMS, clearing memory is counted by words and not by bytes.
 "$IOMMUFD_ROOT/tools/guest.sh" --name cost --time 1200 --accel tcg \
 	--kernel "$IMAGE" --initrd "$initrd" \
-	--append "quiet intel_iommu=on guest_tests=cost${only:+ guest_only=$only}" \
+	--append "quiet intel_iommu=on cost_ways=$ways cost_areas=$most_areas guest_tests=cost guest_only=$only" \
 	--close '^guest: done' -- "${machine[@]}" -m 4G \
 	-icount shift=0,sleep=off -cpu max,la57=off,erms=off,fsrm=off
 
 console=$IOMMUFD_LOGS/cost.console
 ! grep -a '^not ok' "$console" || die "a measurement failed"
+if [ -n "$raw" ]; then
+	tr -d '\r' <"$console" | sed -n 's/^cost: //p'
+	exit
+fi
 value() {
 	tr -d '\r' <"$console" | sed -n "s/^cost: $1 //p"
 }
@@ -88,10 +103,10 @@ of_memory 'with the pages pinned already:copy,unmap,attach,detach' \
 	copy unmap_copy attach_more detach_more
 of_memory 'with nothing pinned:attach,detach' attach detach
 of_memory 'through type1:v1 map,v1 unmap,large map,large unmap,v2 map,v2 unmap' \
-	type1_v1_map type1_v1_unmap type1_large_map type1_large_unmap \
-	type1_v2_map type1_v2_unmap
+	compat1_map compat1_unmap large1_map large1_unmap \
+	compat2_map compat2_unmap
 of_memory "through VFIO's own type1:v1 map,v1 unmap,v2 map,v2 unmap" \
-	legacy_v1_map legacy_v1_unmap legacy_v2_map legacy_v2_unmap
+	type1v1_map type1v1_unmap type1_map type1_unmap
 # in_kernel TITLE SIZE ROW...: a table with a column for each kind of memory.
 in_kernel() {
 	local rows=() row kind cells
@@ -121,8 +136,8 @@ copies=('bare_load:from pages, memcpy()' 'shared_load:from what a domain has pin
 	'mm_store:to what nobody has pinned' 'kthread_store:the same in a kernel thread')
 
 table 'instructions per ioctl of 4 KiB:map,unmap' \
-	'with a domain:map_page_domain,unmap_page_domain' \
-	'without:map_page_no_domain,unmap_page_no_domain'
+	'with a domain:map_page,unmap_page' \
+	'without:no_domain_map_page,no_domain_unmap_page'
 in_kernel 'pin and unpin, per page of 512' bulk "${pins[@]}"
 in_kernel 'pin and unpin, one page' page "${pins[@]}"
 in_kernel 'copy, per 4 KiB of 1 MiB' bulk "${copies[@]}"

@@ -147,7 +147,7 @@ collect() {
 	rm -rf "$new"
 	mkdir -p "$new"
 	find "$work" -name '*.ko' -exec cp -t "$new" {} +
-	for module in "${wanted[@]}" iommufd_sample iommufd_cost; do
+	for module in "${wanted[@]}" iommufd_sample iommufd_cost iommufd_floor; do
 		[ -e "$new/$module.ko" ] || die "$module.ko was not built"
 		strip --strip-debug "$new/$module.ko"
 	done

@@ -5,102 +5,117 @@
  * guest's time, so that the clock counts instructions and two runs agree.
  *
  * Prints lines `cost: ROW VALUE`: instructions per 4 KiB for the rows of large
- * memory, per ioctl for those of a single page, and bytes for those of memory.
+ * memory, per ioctl for those of a page or 64 KiB, and bytes for those of memory.
+ *
+ * Tests of large memory are bulk.KIND, see cost_memory.c, and measure what the
+ * variable cost_ways names in the environment: ways to map, see cost_ways.c, "share"
+ * and "access". They have the same memory then, in the same pieces. Others are
+ * small.WAY, unmap_all.WAY, and those of an IOAS.
  */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cost.h"
 #include "harness.h"
 
-/* Memory that is mapped at IOVA and unmapped. */
-struct mapping {
-	struct rig rig;
-	char *va;
-	size_t bytes;
+#define MAX_TESTS	40
+#define SECONDS		900
+
+/* What a test does, at the same place as its name. */
+struct job {
+	void (*run)(const void *arg);
+	const void *arg;
 };
 
-static void map_it(void *arg)
-{
-	struct mapping *map = arg;
+static struct guest_test tests[MAX_TESTS + 1];
+static struct job jobs[MAX_TESTS];
+static unsigned int nr_tests;
 
-	EXPECT(map_at(&map->rig, map->va, map->bytes, IOVA), 0);
+static void run_job(void)
+{
+	const struct job *job = &jobs[running_test - tests];
+
+	job->run(job->arg);
 }
 
-static void unmap_it(void *arg)
+static void add(const char *who, const char *topic, void (*run)(void))
 {
-	struct mapping *map = arg;
+	struct guest_test *test = &tests[nr_tests++];
+	char *name;
 
-	EXPECT(unmap(&map->rig, IOVA, map->bytes), 0);
+	if (nr_tests > MAX_TESTS || asprintf(&name, "%s.%s", who, topic) < 0)
+		abort();
+	*test = (struct guest_test){ name, run, SECONDS };
 }
 
-static void measure_map(struct mapping *map, const char *name, int rounds)
+static void add_with(const char *who, const char *topic,
+		     void (*run)(const void *arg), const void *arg)
 {
-	const struct duo duo = { map_it, unmap_it, map };
-
-	measure_and_print(&duo, rounds, "map", "unmap", name,
-			  map->bytes / PAGE);
+	add(who, topic, run_job);
+	jobs[nr_tests - 1] = (struct job){ run, arg };
 }
 
-static void map_large(struct memory memory)
+/* Is it one of the words in the environment? */
+static int is_wanted(const char *what)
 {
-	struct mapping map = { .va = memory.va, .bytes = BYTES };
+	const char *list = getenv("cost_ways");
+	size_t length = strlen(what);
 
-	rig_open(&map.rig, EDU);
-	measure_map(&map, memory.name, LARGE_ROUNDS);
+	while (list && *list) {
+		size_t word = strcspn(list, ",");
+
+		if (word == length && !memcmp(list, what, word))
+			return 1;
+		list += word + (list[word] == ',');
+	}
+	return 0;
+}
+
+static void test_bulk(const void *kind)
+{
+	struct memory memory = memory_of(kind);
+
+	for (const struct way *way = ways; way->name; way++)
+		if (is_wanted(way->name) && (!way->exists || way->exists()))
+			measure_map(way, &memory);
+	if (is_wanted("floor") && !memory.untouched)
+		measure_floor_share(&memory);
+	if (is_wanted("share") && !memory.untouched)
+		measure_share(&memory);
+	if (is_wanted("access") && !memory.untouched)
+		measure_access(&memory);
 	free_memory(&memory);
 }
 
-static void test_thp(void)
+/* What is allocated shall be charged, as it is where programs do real work. */
+static void enter_cgroup(void)
 {
-	map_large(thp_memory());
-}
-
-static void test_hugetlb(void)
-{
-	map_large(hugetlb_memory());
-}
-
-static void test_scattered(void)
-{
-	map_large(scattered_memory());
-}
-
-static void test_page(void)
-{
-	struct mapping map = { .va = anon(PAGE), .bytes = PAGE };
-
-	map.va[0] = 1;
-	rig_bind(&map.rig, EDU);
-	measure_map(&map, "page_no_domain", ROUNDS);
-	rig_attach(&map.rig);
-	measure_map(&map, "page_domain", ROUNDS);
+	write_or_fail("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	if (mkdir("/sys/fs/cgroup/cost", 0755))
+		perror("mkdir");
+	write_or_fail("/sys/fs/cgroup/cost/cgroup.procs", "0");
 }
 
 int main(int argc, char **argv)
 {
-	static const struct guest_test tests[] = {
-		{ "cost.page", test_page, 600 },
-		{ "cost.thp", test_thp, 600 },
-		{ "cost.hugetlb", test_hugetlb, 600 },
-		{ "cost.scattered", test_scattered, 600 },
-		{ "cost.attach_thp", test_attach_thp, 600 },
-		{ "cost.attach_hugetlb", test_attach_hugetlb, 600 },
-		{ "cost.attach_scattered", test_attach_scattered, 600 },
-		{ "cost.copy_thp", test_copy_thp, 600 },
-		{ "cost.copy_hugetlb", test_copy_hugetlb, 600 },
-		{ "cost.copy_scattered", test_copy_scattered, 600 },
-		{ "cost.type1_thp", test_type1_thp, 1200 },
-		{ "cost.type1_hugetlb", test_type1_hugetlb, 1200 },
-		{ "cost.type1_scattered", test_type1_scattered, 1200 },
-		{ "cost.access_thp", test_access_thp, 600 },
-		{ "cost.access_hugetlb", test_access_hugetlb, 600 },
-		{ "cost.access_scattered", test_access_scattered, 600 },
-		{ "cost.slab", test_slab, 600 },
-		{ "cost.auto_iova", test_auto_iova, 600 },
-		{ "cost.auto_iova_holes", test_auto_iova_holes, 600 },
-		{ },
-	};
+	for (const struct memory_kind *kind = memory_kinds; kind->name; kind++)
+		add_with("bulk", kind->name, test_bulk, kind);
+	for (const struct way *way = ways; way->name; way++) {
+		if (way->exists && !way->exists())
+			continue;
+		add_with("small", way->name, test_map_small, way);
+		if (way->ops->unmap_all)
+			add_with("unmap_all", way->name, test_unmap_all, way);
+	}
+	add("cost", "nothing", test_floor_nothing);
+	add("cost", "slab", test_slab);
+	add("cost", "auto_iova", test_auto_iova);
+	add("cost", "auto_iova_holes", test_auto_iova_holes);
 
+	enter_cgroup();
 	/* After boot, the kernel still has this and that to do. */
 	sleep(30);
 	return guest_tests(tests, argc, argv);

@@ -23,7 +23,7 @@
 
 struct user {
 	struct rig rig;
-	struct memory memory;
+	const struct memory *memory;
 	int counter;		/* /dev/iommufd_cost */
 };
 
@@ -42,19 +42,18 @@ static int open_counter(void)
 }
 
 /* The memory is mapped, and nobody has pinned it. */
-static void user_open(struct user *user, struct memory memory)
+static void user_open(struct user *user, const struct memory *memory)
 {
 	user->memory = memory;
 	user->counter = open_counter();
 	rig_bind(&user->rig, EDU);
-	EXPECT(map_at(&user->rig, memory.va, RANGE, IOVA), 0);
+	EXPECT(map_at(&user->rig, memory->va, RANGE, IOVA), 0);
 }
 
 static void user_close(struct user *user)
 {
 	rig_close(&user->rig);
 	close(user->counter);
-	free_memory(&user->memory);
 }
 
 /* What is counted, and what the rows are called that are printed of it. */
@@ -74,7 +73,7 @@ static void count(struct user *user, const struct plan *plan,
 		.iommufd = user->rig.space.iommufd,
 		.ioas_id = user->rig.space.ioas_id,
 		.iova = IOVA,
-		.uptr = (uintptr_t)user->memory.va,
+		.uptr = (uintptr_t)user->memory->va,
 		.length = request->length,
 		.piece = request->piece,
 	};
@@ -86,7 +85,7 @@ static void print_row(struct user *user, const char *what, const char *size,
 {
 	char row[64];
 
-	snprintf(row, sizeof(row), "%s_%s_%s", what, size, user->memory.name);
+	snprintf(row, sizeof(row), "%s_%s_%s", what, size, user->memory->name);
 	print_cost(row, (double)median(costs, ACCESS_ROUNDS) / pages);
 }
 
@@ -122,7 +121,7 @@ static void count_copies(struct user *user, const struct plan *plan)
 	count_pieces(user, plan, "bulk", MIB);
 }
 
-static void count_all(struct memory memory)
+void measure_access(const struct memory *memory)
 {
 	static const struct plan pins[] = {
 		{ "bare_pin", "bare_unpin", COST_BARE_PIN, 0 },
@@ -155,19 +154,4 @@ static void count_all(struct memory memory)
 	count_pins(&user, &shared_pin);
 	count_copies(&user, &shared_copy);
 	user_close(&user);
-}
-
-void test_access_thp(void)
-{
-	count_all(thp_memory());
-}
-
-void test_access_hugetlb(void)
-{
-	count_all(hugetlb_memory());
-}
-
-void test_access_scattered(void)
-{
-	count_all(scattered_memory());
 }

@@ -28,7 +28,9 @@ uint64_t clock_cost(void)
 
 void print_cost(const char *row, double value)
 {
-	printf("cost: %s %.*f\n", row, value < 100 ? 3 : 0, value);
+	int decimals = value >= 100 ? 0 : value >= 1 ? 3 : 5;
+
+	printf("cost: %s %.*f\n", row, decimals, value);
 	fflush(stdout);
 }
 
@@ -53,6 +55,8 @@ void measure(struct costs *costs, const struct duo *duo, int rounds)
 	for (int i = 0; i < rounds; i++) {
 		uint64_t begin, made, undone;
 
+		if (duo->prepare)
+			duo->prepare(duo->arg);
 		begin = now();
 		duo->make(duo->arg);
 		made = now();

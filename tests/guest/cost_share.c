@@ -70,60 +70,41 @@ static void sharing_open(struct sharing *sharing, const struct memory *memory)
 	bind_device(&sharing->dev, NVME, fd);
 }
 
-static void measure_copies(struct memory memory)
+static void sharing_close(struct sharing *sharing)
 {
-	struct sharing sharing;
-	const struct duo duo = { copy, unmap_copy, &sharing };
+	vfio_dev_close(&sharing->dev);
+	rig_close(&sharing->rig);
+}
 
-	sharing_open(&sharing, &memory);
-	attach(&sharing);
-	measure_and_print(&duo, LARGE_ROUNDS, "copy", "unmap_copy", memory.name,
+static void measure_copies(struct sharing *sharing, const struct memory *memory)
+{
+	const struct duo duo = { .make = copy, .undo = unmap_copy, .arg = sharing };
+
+	attach(sharing);
+	measure_and_print(&duo, memory->rounds, "copy", "unmap_copy", memory->name,
 			  BYTES / PAGE);
-	free_memory(&memory);
+	detach(sharing);
 }
 
 /* First with a domain that shows the memory already, then with none. */
-static void measure_attaches(struct memory memory)
+static void measure_attaches(struct sharing *sharing, const struct memory *memory)
+{
+	const struct duo duo = { .make = attach, .undo = detach, .arg = sharing };
+
+	copy(sharing);
+	measure_and_print(&duo, memory->rounds, "attach_more", "detach_more",
+			  memory->name, BYTES / PAGE);
+	EXPECT(vfio_dev_detach(&sharing->rig.dev), 0);
+	measure_and_print(&duo, memory->rounds, "attach", "detach", memory->name,
+			  BYTES / PAGE);
+}
+
+void measure_share(const struct memory *memory)
 {
 	struct sharing sharing;
-	const struct duo duo = { attach, detach, &sharing };
 
-	sharing_open(&sharing, &memory);
-	copy(&sharing);
-	measure_and_print(&duo, LARGE_ROUNDS, "attach_more", "detach_more",
-			  memory.name, BYTES / PAGE);
-	EXPECT(vfio_dev_detach(&sharing.rig.dev), 0);
-	measure_and_print(&duo, LARGE_ROUNDS, "attach", "detach", memory.name,
-			  BYTES / PAGE);
-	free_memory(&memory);
-}
-
-void test_copy_thp(void)
-{
-	measure_copies(thp_memory());
-}
-
-void test_copy_hugetlb(void)
-{
-	measure_copies(hugetlb_memory());
-}
-
-void test_copy_scattered(void)
-{
-	measure_copies(scattered_memory());
-}
-
-void test_attach_thp(void)
-{
-	measure_attaches(thp_memory());
-}
-
-void test_attach_hugetlb(void)
-{
-	measure_attaches(hugetlb_memory());
-}
-
-void test_attach_scattered(void)
-{
-	measure_attaches(scattered_memory());
+	sharing_open(&sharing, memory);
+	measure_copies(&sharing, memory);
+	measure_attaches(&sharing, memory);
+	sharing_close(&sharing);
 }

@@ -26,6 +26,8 @@ struct report {
 
 static struct report *report;
 
+const struct guest_test *running_test;
+
 static void say(const char *format, va_list args, int skipped)
 {
 	/* A program that a test has started with exec. */
@@ -113,6 +115,7 @@ static void run_in_child(const struct guest_test *test)
 {
 	/* A group of its own: whatever the test starts can be killed with it. */
 	setpgid(0, 0);
+	running_test = test;
 	test->run();
 	_exit(0);
 }

@@ -17,6 +17,9 @@ struct guest_test {
 	unsigned int seconds;
 };
 
+/* The one being run: of use where several tests have one function. */
+extern const struct guest_test *running_test;
+
 /* For main(): runs the tests named in @argv, or all. @tests ends with {}. */
 int guest_tests(const struct guest_test *tests, int argc, char **argv);
 
