@@ -13,6 +13,8 @@ help:
 	@echo '                   (2 min)'
 	@echo '  coverage         which lines of the page store and the map the tests reach, into'
 	@echo '                   build/coverage (20 min)'
+	@echo '  bench            what mapping costs, beside 6.12 and type1, into Documentation/'
+	@echo '                   (15 min, then 7 min)'
 	@echo '  modules          iommufd.ko and VFIO modules that use it, for the newest 6.12 of'
 	@echo '                   Debian, into build/modules (2 min, then 15 s)'
 	@echo '  modules KVER=... the same for another 6.12 kernel of Debian'
@@ -34,6 +36,9 @@ check-clients:
 coverage:
 	@tools/coverage.sh
 
+bench:
+	@tools/bench.sh
+
 modules:
 	@tools/modules.sh $(KVER)
 
@@ -46,4 +51,4 @@ clean:
 clean-cache: clean
 	@tools/clean-cache.sh
 
-.PHONY: help demo check check-clients coverage modules tree clean clean-cache
+.PHONY: help demo check check-clients coverage bench modules tree clean clean-cache

@@ -6,11 +6,11 @@
 # shellcheck source=tools/style/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-# Prose and the licence itself say it otherwise.
+# Prose and the licence itself say it otherwise, and figures are made by a source.
 collect_unlicensed() {
 	local file
 
-	sources | grep -vE '(^|/)(COPYING|\.gitignore|.*\.(md|rst))$' |
+	sources | grep -vE '(^|/)(COPYING|\.gitignore|.*\.(md|rst|csv|svg))$' |
 		while read -r file; do
 			head -n 2 "$STYLE_DIR/$file" |
 				grep -q 'SPDX-License-Identifier: GPL-2.0' ||
