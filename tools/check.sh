@@ -22,6 +22,7 @@ parts() {
 	room	1 min	600	tools/check-room.sh
 	kunit	3 min	1800	tools/check-kunit.sh
 	guest	2 min	1800	tools/check-guest.sh
+	cost	1 min	600	tools/check-cost.sh
 	kself	6 min	2400	tools/check-kselftest.sh plain
 	extents	6 min	1200	tools/check-no-extents.sh
 	kdebug	15 min	3000	tools/check-kselftest.sh debug
