@@ -42,6 +42,7 @@
  * @dirty: for the driver
  * @next_iova: what lies below is done
  * @last_iova: the last IOVA of interest, inclusive
+ * @has_cleared: bits of several domains were read, and are in the bitmap only
  */
 struct iopt_dirty_walk {
 	struct io_pagetable *iopt;
@@ -50,6 +51,7 @@ struct iopt_dirty_walk {
 	struct domain_io_dirty dirty;
 	unsigned long next_iova;
 	unsigned long last_iova;
+	bool has_cleared;
 };
 
 /**
@@ -344,6 +346,7 @@ static int iopt_dirty_read_members(struct iopt_dirty_walk *walk)
 		if (member->leave_seq)
 			continue;
 		walk->next_iova = first_iova;
+		walk->has_cleared = true;
 		rc = iopt_dirty_read_member(walk, member);
 		if (rc)
 			return rc;
@@ -370,7 +373,9 @@ static int iopt_dirty_read_in_turn(struct iopt_dirty_walk *walk)
  * @request: what of it
  *
  * As iopt_read_dirty() from all domains. When the map has lost track of who writes,
- * all that can be written to is dirty.
+ * all that can be written to is dirty. A program that is told of an error may throw
+ * the bitmap away, and what was cleared has its bits nowhere else: the map has lost
+ * track then.
  *
  * Context: as iopt_read_dirty().
  * Return: 0; -EINVAL tracking is off, or as iopt_read_dirty().
@@ -388,7 +393,14 @@ int iopt_collect_dirty(struct io_pagetable *iopt,
 	if (!iopt_dirty_is_aligned(iopt, request))
 		return -EINVAL;
 	rc = iopt_dirty_check_data(request);
-	return rc ?: iopt_dirty_read_windows(&walk, request);
+	if (rc)
+		return rc;
+	rc = iopt_dirty_read_windows(&walk, request);
+	if (rc && walk.has_cleared) {
+		guard(iopt_write)(iopt);
+		iopt_lose_track(iopt);
+	}
+	return rc;
 }
 
 /**

@@ -28,8 +28,10 @@
  */
 bool iommufd_vfio_can_track(struct iommufd_ctx *ictx, struct io_pagetable *iopt)
 {
-	return iommufd_drivers_record_dirty() && iopt_can_track(iopt) &&
-	       !READ_ONCE(ictx->unmaps_whole);
+	if (!iommufd_drivers_record_dirty() || !iopt_can_track(iopt))
+		return false;
+	/* What is on can be read and switched off. */
+	return READ_ONCE(iopt->tracks_dirty) || !READ_ONCE(ictx->unmaps_whole);
 }
 
 /* Is the bitmap one of pages, and as long as it has to be? */

@@ -511,7 +511,7 @@ static int type1_get(struct world *world, __u64 *bits)
 	return command(world->fd, VFIO_IOMMU_DIRTY_PAGES, &arg);
 }
 
-/* As read_all(). */
+/* As read_all(), by a program that throws away what it got with an error. */
 static int type1_read_all(struct world *world)
 {
 	__u64 bits = 0;
@@ -520,6 +520,7 @@ static int type1_read_all(struct world *world)
 	rc = type1_get(world, &bits);
 	if (!rc)
 		return bits == UINT64_MAX ? 0 : -ENODATA;
+	bits = 0;
 	again = type1_get(world, &bits);
 	if (again || bits != UINT64_MAX) {
 		world->broken = "GET_BITMAP";
