@@ -60,7 +60,7 @@ void iopt_track_newcomer(struct io_pagetable *iopt, struct iopt_domain *member)
  * iopt_can_track() - would it be of use to track dirty pages?
  * @iopt: the map
  *
- * Context: process.
+ * Context: process, the map's lock not held; sleeps.
  * Return: true if there are domains, all of them can track, and there is no in-kernel
  * user; or if they do it already.
  */
@@ -73,9 +73,11 @@ bool iopt_can_track(struct io_pagetable *iopt)
 		return true;
 	if (!xa_empty(&iopt->users))
 		return false;
+	/* A member is freed by RCU, but its domain at once: not before it leaves. */
+	guard(rwsem_read)(&iopt->iova_rwsem);
 	guard(rcu)();
 	list_for_each_entry_rcu(member, &iopt->domains.members, item) {
-		if (READ_ONCE(member->leave_seq))
+		if (member->leave_seq)
 			continue;
 		if (!member->domain->dirty_ops)
 			return false;
