@@ -119,7 +119,7 @@ static unsigned long iopt_held_bits(struct iopt_held *held, unsigned long index)
  * @index: the page
  *
  * Context: any; a section over the index, or its owner's lock that begins them.
- * Return: its PFN, or 0 if no access has pinned it.
+ * Return: its PFN; IOPT_PFN_UNKNOWN if that is 0; 0 if no access has pinned it.
  */
 unsigned long iopt_held_peek(struct iopt_held *held, unsigned long index)
 {
@@ -130,7 +130,7 @@ unsigned long iopt_held_peek(struct iopt_held *held, unsigned long index)
 	xa_lock(&held->blocks);
 	block = iopt_held_load(held, index);
 	if (block && block->pinned >> i & 1)
-		pfn = block->pfns[i];
+		pfn = block->pfns[i] ?: IOPT_PFN_UNKNOWN;
 	xa_unlock(&held->blocks);
 	return pfn;
 }

@@ -517,6 +517,9 @@ static unsigned long iopt_slice_peek(struct iopt_slice *slice,
 		return pfn_record_pfn(record, index);
 	if (slice->quarantined)
 		return 0;
+	/* The driver of SMMUv2 may have to resume the device, and sleep. */
+	if (IS_ENABLED(CONFIG_ARM_SMMU))
+		return 0;
 	span = iopt_slice_span(slice, index - slice->span.start, 1);
 	return domain_io_read_pfn(slice->storage->domain, span.first_iova);
 }
