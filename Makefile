@@ -15,6 +15,7 @@ help:
 	@echo '                   build/coverage (20 min)'
 	@echo '  bench            what mapping costs, beside 6.12 and type1, into Documentation/'
 	@echo '                   (15 min, then 7 min)'
+	@echo '  bench-smp        how long small operations wait for long ones (8 min, then 3 min)'
 	@echo '  modules          iommufd.ko and VFIO modules that use it, for the newest 6.12 of'
 	@echo '                   Debian, into build/modules (2 min, then 15 s)'
 	@echo '  modules KVER=... the same for another 6.12 kernel of Debian'
@@ -39,6 +40,9 @@ coverage:
 bench:
 	@tools/bench.sh
 
+bench-smp:
+	@tools/bench-smp.sh
+
 modules:
 	@tools/modules.sh $(KVER)
 
@@ -51,4 +55,4 @@ clean:
 clean-cache: clean
 	@tools/clean-cache.sh
 
-.PHONY: help demo check check-clients coverage bench modules tree clean clean-cache
+.PHONY: help demo check check-clients coverage bench bench-smp modules tree clean clean-cache

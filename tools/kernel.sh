@@ -3,7 +3,7 @@
 # Build an x86-64 Linux 6.12 for QEMU with this directory as its iommufd, and
 # the programs of tests/selftests.
 #
-#   tools/kernel.sh plain|debug|coverage|bench|bench-theirs
+#   tools/kernel.sh plain|debug|coverage|preempt|bench|bench-theirs
 #
 # The products are copied to build/kernel/VARIANT: bzImage, config, selftests/,
 # and for coverage gcno/, what gcov has to know of the objects. The kernels that
@@ -21,8 +21,9 @@ case $variant in
 plain)	fragments=(base test) ;;
 debug)	fragments=(base test debug) ;;
 coverage) fragments=(base test coverage) ;;
+preempt) fragments=(base test preempt) ;;
 bench|bench-theirs) fragments=(base bench) ;;
-*)	die "usage: kernel.sh plain|debug|coverage|bench|bench-theirs" ;;
+*)	die "usage: kernel.sh plain|debug|coverage|preempt|bench|bench-theirs" ;;
 esac
 bench_modules=(iommufd_cost iommufd_floor)
 "$IOMMUFD_ROOT/tools/packages.sh" kernel
@@ -109,7 +110,7 @@ mkdir -p "$objects"
 exec 9>"$lock"
 flock 9
 case $variant in
-plain|bench*) usual="4 min, later 20 s" ;;
+plain|preempt|bench*) usual="4 min, later 20 s" ;;
 debug)	usual="7 min, later 30 s" ;;
 coverage) usual="4 min, later 20 s" ;;
 esac
