@@ -29,7 +29,7 @@ checks() {
 
 "$IOMMUFD_ROOT/tools/packages.sh" style
 for name; do
-	checks | cut -f 1 | grep -qxF -e "$name" || die "there is no check '$name'"
+	checks | cut -f 1 | grep -xF -e "$name" >/dev/null || die "there is no check '$name'"
 done
 chosen=" $* "
 while read -r -u 8 name usual; do

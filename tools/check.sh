@@ -76,7 +76,7 @@ if [ "${1:-}" = --parts ]; then
 fi
 chosen=" $* "
 for part; do
-	parts | cut -f 1 | grep -qxF -e "$part" || die "there is no part '$part'"
+	parts | cut -f 1 | grep -xF -e "$part" >/dev/null || die "there is no part '$part'"
 done
 while IFS=$'\t' read -r -u 8 name usual limit command; do
 	[ $# -eq 0 ] || [[ $chosen == *" $name "* ]] || continue

@@ -136,6 +136,6 @@ case $status in
 *)	cat "$IOMMUFD_LOGS/$name.stderr" >&2
 	fail "QEMU ended with status $status" ;;
 esac
-tr -d '\r' <"$console" | grep -qaE -e "$close" ||
+tr -d '\r' <"$console" | grep -aE -e "$close" >/dev/null ||
 	fail "it ended without the closing line '$close'"
 note "guest '$name' ran $took s ($accel)"

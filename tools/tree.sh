@@ -37,7 +37,8 @@ install_dir() {
 	shift 2
 	mkdir -p "$dest"
 	while IFS= read -r old; do
-		printf '%s\n' "$@" | grep -qxF -e "$old" || rm "$dest/$old"
+		printf '%s\n' "$@" | grep -xF -e "$old" >/dev/null ||
+			rm "$dest/$old"
 	done < <(cd "$dest" && find . -type f ! -name '.*' ! -name '*.o' \
 		 ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' ! -name '*.a' \
 		 ! -name modules.order -printf '%P\n')
