@@ -8,7 +8,8 @@
 #                 [DIRECTORY]
 #
 # TEST is one of tests/guest/cost.c, such as bulk.thp, or a part of their names. WAY is
-# a way to map, see there, that the tests of large memory shall measure. The search for an IOVA is measured with up to as many areas as told. --raw prints lines
+# a way to map, see there, that the tests of large memory shall measure. The search
+# for an IOVA is measured with up to as many areas as told. --raw prints lines
 # "ROW VALUE". DIRECTORY has other modules to measure, and their load-order, for
 # comparison.
 
