@@ -11,7 +11,7 @@
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-programs=${1:-t_ioctl,t_map,t_attach,t_hwpt,t_type1,t_device,t_emulated,t_limit,t_nomem,t_park,t_kill,t_unplug,t_unsafe}
+programs=${1:-t_ioctl,t_map,t_populate,t_attach,t_hwpt,t_type1,t_device,t_emulated,t_limit,t_nomem,t_park,t_kill,t_unplug,t_unsafe}
 only=${2:-}
 export IOMMUFD_DEBUG=${IOMMUFD_DEBUG:-y}
 

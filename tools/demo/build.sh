@@ -9,7 +9,7 @@ source "$(dirname "$0")/../lib.sh"
 uapi=$("$IOMMUFD_ROOT/tools/uapi.sh")
 out=$IOMMUFD_BUILD/programs/nvme_demo
 mkdir -p "$(dirname "$out")"
-log_to build-demo gcc -O2 -g -Wall -Wextra -Werror -static \
+log_to build-demo gcc -O2 -g -Wall -Wextra -Werror -static -pthread -D_GNU_SOURCE \
 	-isystem "$IOMMUFD_ROOT/include/uapi" -isystem "$uapi" \
 	-o "$out" "$IOMMUFD_ROOT"/tools/demo/*.c
 echo "$out"

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "dma.h"
+#include "populate.h"
 
 int dma_space_open(struct dma_space *space)
 {
@@ -39,7 +40,9 @@ int dma_alloc(struct dma_space *space, size_t bytes,
 		.bytes = bytes,
 		.prot = IOMMU_PROT_RW,
 	};
-	rc = iommu_map(space->iommufd, space->ioas_id, mem);
+	rc = populate(va, bytes, 0);
+	if (!rc)
+		rc = iommu_map(space->iommufd, space->ioas_id, mem);
 	if (rc) {
 		munmap(va, bytes);
 		return rc;
