@@ -19,7 +19,7 @@ esac
 limits=$IOMMUFD_ROOT/tests/cost.limits
 values=$IOMMUFD_BUILD/cost.values
 tests=bulk.thp,bulk.scattered,small.ioas,small.no_domain,small.compat2
-tests+=,unmap_all.ioas,cost.slab,cost.auto
+tests+=,unmap_all.ioas,cost.slab,cost.auto,cost.kill
 "$IOMMUFD_ROOT/tools/cost.sh" --raw --most-areas 10000 \
 	--ways ioas,share,access --only "$tests" >"$values"
 

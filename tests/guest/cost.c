@@ -112,6 +112,7 @@ int main(int argc, char **argv)
 	}
 	add("cost", "nothing", test_floor_nothing);
 	add("cost", "slab", test_slab);
+	add("cost", "kill", test_kill);
 	add("cost", "auto_iova", test_auto_iova);
 	add("cost", "auto_iova_holes", test_auto_iova_holes);
 

@@ -121,6 +121,9 @@ void test_auto_iova(void);
 void test_auto_iova_holes(void);
 void test_slab(void);
 
+/* cost_kill.c */
+void test_kill(void);
+
 /* cost_access.c */
 void measure_access(const struct memory *memory);
 
