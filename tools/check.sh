@@ -24,8 +24,8 @@ parts() {
 	guest	2 min	1800	tools/check-guest.sh
 	cost	1 min	600	tools/check-cost.sh
 	kself	6 min	2400	tools/check-kselftest.sh plain
-	extents	6 min	1200	tools/check-no-extents.sh
-	kdebug	15 min	3000	tools/check-kselftest.sh debug
+	extents	7 min	1200	tools/check-no-extents.sh
+	kdebug	18 min	3000	tools/check-kselftest.sh debug
 	tree	8 min	2400	tools/check-tree.sh
 	clients	2 min	1800	tools/check-clients.sh
 	END
