@@ -8,9 +8,9 @@
  * fail_iommufd) for the calling thread alone: /proc/thread-self/fail-nth.
  */
 #include <linux/types.h>
-#include <linux/vfio.h>
 
 #include "fail_nth.h"
+#include "type1.h"
 
 /* -- what the user is told */
 
@@ -472,43 +472,9 @@ static int prepare_type1(struct world *world)
 	return rc ?: map_halves(world);
 }
 
-static int type1_switch(struct world *world, __u32 flag)
-{
-	struct vfio_iommu_type1_dirty_bitmap arg = {
-		.argsz = sizeof(arg),
-		.flags = flag,
-	};
-
-	return command(world->fd, VFIO_IOMMU_DIRTY_PAGES, &arg);
-}
-
-static struct vfio_bitmap type1_bitmap(struct world *world, __u64 *bits)
-{
-	return (struct vfio_bitmap){
-		.pgsize = page_bytes(),
-		.size = world->bytes / page_bytes() / 8,
-		.data = bits,
-	};
-}
-
 static int type1_get(struct world *world, __u64 *bits)
 {
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} arg = {
-		.head = {
-			.argsz = sizeof(arg),
-			.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		},
-		.get = {
-			.iova = APERTURE,
-			.size = world->bytes,
-			.bitmap = type1_bitmap(world, bits),
-		},
-	};
-
-	return command(world->fd, VFIO_IOMMU_DIRTY_PAGES, &arg);
+	return get_bitmap(world->fd, APERTURE, world->bytes, bits);
 }
 
 /* As read_all(), by a program that throws away what it got with an error. */
@@ -552,22 +518,10 @@ static int type1_add_device(struct world *world)
 /* All of it is told of, or nothing is unmapped. */
 static int type1_unmap(struct world *world)
 {
-	__u64 bits = 0;
-	struct {
-		struct vfio_iommu_type1_dma_unmap unmap;
-		struct vfio_bitmap bitmap;
-	} arg = {
-		.unmap = {
-			.argsz = sizeof(arg),
-			.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
-			.iova = APERTURE,
-			.size = world->bytes,
-		},
-		.bitmap = type1_bitmap(world, &bits),
-	};
-	int rc = command(world->fd, VFIO_IOMMU_UNMAP_DMA, &arg);
+	__u64 bits = 0, size = world->bytes;
+	int rc = unmap_bitmap(world->fd, APERTURE, &size, &bits);
 
-	if (!rc && (bits != UINT64_MAX || arg.unmap.size != world->bytes)) {
+	if (!rc && (bits != UINT64_MAX || size != world->bytes)) {
 		world->broken = "UNMAP_DMA";
 		world->broken_rc = -ENODATA;
 	}
@@ -580,13 +534,13 @@ static int run_type1_dirty(struct world *world)
 	const __u64 bits = UINT64_MAX;
 	int rc;
 
-	rc = type1_switch(world, VFIO_IOMMU_DIRTY_PAGES_FLAG_START) ?:
+	rc = dirty_pages(world->fd, VFIO_IOMMU_DIRTY_PAGES_FLAG_START) ?:
 	     write_dirty(world->fd, world->hwpt, &range, &bits, NULL) ?:
 	     type1_read_all(world) ?:
 	     write_number(SWITCH("coherency"), ENFORCEABLE) ?:
 	     type1_add_device(world);
 	return rc ?: type1_unmap(world) ?:
-	       type1_switch(world, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+	       dirty_pages(world->fd, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
 }
 
 TEST_F(places, type1_dirty)

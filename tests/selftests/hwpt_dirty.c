@@ -27,34 +27,9 @@ static struct dirty_range range_of(__u64 iova, __u64 length, __u64 page_size)
 	return (struct dirty_range){ iova, length, page_size };
 }
 
-static bool is_set(const void *bits, __u64 bit)
-{
-	return ((const __u8 *)bits)[bit / 8] >> bit % 8 & 1;
-}
-
 static void set_bit(void *bits, __u64 bit)
 {
 	((__u8 *)bits)[bit / 8] |= 1 << bit % 8;
-}
-
-static __u64 count_bits(const void *bits, __u64 nbits)
-{
-	__u64 bit, n = 0;
-
-	for (bit = 0; bit < nbits; bit++)
-		n += is_set(bits, bit);
-	return n;
-}
-
-/* Have a device write to one byte. */
-static int write_at(int fd, __u32 hwpt, __u64 iova)
-{
-	struct dirty_range range = range_of(iova, 1, 1);
-	__u64 nr_dirty = 0;
-	__u8 bit = 1;
-	int rc = write_dirty(fd, hwpt, &range, &bit, &nr_dirty);
-
-	return rc ?: nr_dirty == 1 ? 0 : -ENXIO;
 }
 
 FIXTURE(dirty)

@@ -249,6 +249,31 @@ static inline int write_dirty(int fd, __u32 hwpt,
 	return rc;
 }
 
+/* Have a device write to one byte. */
+static inline int write_at(int fd, __u32 hwpt, __u64 iova)
+{
+	struct dirty_range range = { iova, 1, 1 };
+	__u64 nr_dirty = 0;
+	__u8 bit = 1;
+	int rc = write_dirty(fd, hwpt, &range, &bit, &nr_dirty);
+
+	return rc ?: nr_dirty == 1 ? 0 : -ENXIO;
+}
+
+static inline bool is_set(const void *bits, __u64 bit)
+{
+	return ((const __u8 *)bits)[bit / 8] >> bit % 8 & 1;
+}
+
+static inline __u64 count_bits(const void *bits, __u64 nbits)
+{
+	__u64 bit, n = 0;
+
+	for (bit = 0; bit < nbits; bit++)
+		n += is_set(bits, bit);
+	return n;
+}
+
 #define PINS	MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES
 
 static inline int create_access(int fd, __u32 ioas, __u32 flags, int *access)

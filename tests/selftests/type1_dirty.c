@@ -9,13 +9,10 @@
 #include <stdatomic.h>
 
 #include "mock.h"
+#include "type1.h"
 #include "harness.h"
 
-#define LARGE_PAGES	"/sys/module/iommufd/parameters/type1_v1_large_pages"
-
 #define DMA_READ	VFIO_DMA_MAP_FLAG_READ
-#define DMA_RW		(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
-#define UNMAP_ALL	VFIO_DMA_UNMAP_FLAG_ALL
 #define UNMAP_DIRTY	VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP
 #define START		VFIO_IOMMU_DIRTY_PAGES_FLAG_START
 #define STOP		VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
@@ -29,106 +26,12 @@
 
 /* -- calls */
 
-struct get_arg {
-	struct vfio_iommu_type1_dirty_bitmap head;
-	struct vfio_iommu_type1_dirty_bitmap_get get;
-};
-
-struct unmap_arg {
-	struct vfio_iommu_type1_dma_unmap unmap;
-	struct vfio_bitmap bitmap;
-};
-
-static int dirty_pages(int fd, __u32 flags)
-{
-	struct vfio_iommu_type1_dirty_bitmap arg = {
-		.argsz = sizeof(arg),
-		.flags = flags,
-	};
-
-	return command(fd, VFIO_IOMMU_DIRTY_PAGES, &arg);
-}
-
-static __u64 bitmap_bytes(__u64 length)
-{
-	return (length / page_bytes() + 63) / 64 * 8;
-}
-
-static struct get_arg get_of(__u64 iova, __u64 size, void *bits)
-{
-	return (struct get_arg){
-		.head = { .argsz = sizeof(struct get_arg), .flags = GET },
-		.get = {
-			.iova = iova,
-			.size = size,
-			.bitmap = {
-				.pgsize = page_bytes(),
-				.size = bitmap_bytes(size),
-				.data = bits,
-			},
-		},
-	};
-}
-
-static int get_bitmap(int fd, __u64 iova, __u64 size, void *bits)
-{
-	struct get_arg arg = get_of(iova, size, bits);
-
-	return command(fd, VFIO_IOMMU_DIRTY_PAGES, &arg);
-}
-
-static int map_dma(int fd, __u32 flags, __u64 va, __u64 size, __u64 iova)
-{
-	struct vfio_iommu_type1_dma_map arg = {
-		.argsz = sizeof(arg),
-		.flags = flags,
-		.vaddr = va,
-		.iova = iova,
-		.size = size,
-	};
-
-	return command(fd, VFIO_IOMMU_MAP_DMA, &arg);
-}
-
-static struct unmap_arg unmap_of(__u64 iova, __u64 size, void *bits)
-{
-	return (struct unmap_arg){
-		.unmap = {
-			.argsz = sizeof(struct unmap_arg),
-			.flags = UNMAP_DIRTY,
-			.iova = iova,
-			.size = size,
-		},
-		.bitmap = {
-			.pgsize = page_bytes(),
-			.size = bitmap_bytes(size),
-			.data = bits,
-		},
-	};
-}
-
-/* @size: in: how much; out: how much it was. */
-static int unmap_bitmap(int fd, __u64 iova, __u64 *size, void *bits)
-{
-	struct unmap_arg arg = unmap_of(iova, *size, bits);
-	int rc = command(fd, VFIO_IOMMU_UNMAP_DMA, &arg);
-
-	*size = arg.unmap.size;
-	return rc;
-}
-
 static int unmap_flags(int fd, __u32 flags)
 {
 	struct unmap_arg arg = unmap_of(APERTURE, page_bytes(), NULL);
 
 	arg.unmap.flags = flags;
 	return command(fd, VFIO_IOMMU_UNMAP_DMA, &arg);
-}
-
-/* What takes a number and not a structure. */
-static int set_iommu(int fd, unsigned long type)
-{
-	return ioctl(fd, VFIO_SET_IOMMU, type) < 0 ? -errno : 0;
 }
 
 /* Look for the capability. Return: 1 if it is there, 0 if not, -errno. */
@@ -161,31 +64,6 @@ static bool is_offered(int fd)
 	struct vfio_iommu_type1_info_cap_migration cap;
 
 	return migration_cap(fd, &cap) == 1;
-}
-
-static bool is_set(const void *bits, __u64 bit)
-{
-	return ((const __u8 *)bits)[bit / 8] >> bit % 8 & 1;
-}
-
-static __u64 count_bits(const void *bits, __u64 nbits)
-{
-	__u64 bit, n = 0;
-
-	for (bit = 0; bit < nbits; bit++)
-		n += is_set(bits, bit);
-	return n;
-}
-
-/* Have a device write to one byte. */
-static int write_at(int fd, __u32 hwpt, __u64 iova)
-{
-	struct dirty_range range = { iova, 1, 1 };
-	__u64 nr_dirty = 0;
-	__u8 bit = 1;
-	int rc = write_dirty(fd, hwpt, &range, &bit, &nr_dirty);
-
-	return rc ?: nr_dirty == 1 ? 0 : -ENXIO;
 }
 
 /* -- a container with a device */
@@ -255,7 +133,7 @@ FIXTURE_SETUP(type1)
 	ASSERT_EQ(0, ioas_alloc(self->fd, &self->ioas));
 	ASSERT_EQ(0, vfio_ioas(self->fd, IOMMU_VFIO_IOAS_SET, &self->ioas));
 	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &self->mock));
-	ASSERT_EQ(0, set_iommu(self->fd, variant->version));
+	ASSERT_EQ(0, container(self->fd, VFIO_SET_IOMMU, variant->version));
 	self->page = page_bytes();
 	self->bytes = PAGES * self->page;
 	self->va = (uintptr_t)small_pages(self->bytes);
@@ -362,12 +240,12 @@ TEST_F(type1, nobody_can_track)
 TEST_F(type1, version_1_with_large_pages)
 {
 	ASSERT_EQ(0, write_text(LARGE_PAGES, "Y"));
-	ASSERT_EQ(0, set_iommu(self->fd, VFIO_TYPE1_IOMMU));
+	ASSERT_EQ(0, container(self->fd, VFIO_SET_IOMMU, VFIO_TYPE1_IOMMU));
 	expect_nothing(_metadata, self->fd);
 	EXPECT_EQ(-EINVAL, unmap_flags(self->fd, UNMAP_DIRTY));
-	ASSERT_EQ(0, set_iommu(self->fd, VFIO_TYPE1v2_IOMMU));
+	ASSERT_EQ(0, container(self->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
 	ASSERT_EQ(0, dirty_pages(self->fd, START));
-	ASSERT_EQ(0, set_iommu(self->fd, VFIO_TYPE1_IOMMU));
+	ASSERT_EQ(0, container(self->fd, VFIO_SET_IOMMU, VFIO_TYPE1_IOMMU));
 	/* an unmap can go beyond the bitmap */
 	EXPECT_EQ(-EINVAL, unmap_flags(self->fd, UNMAP_DIRTY));
 }
