@@ -292,6 +292,11 @@ static bool iopt_piece_at(struct io_pagetable *iopt, unsigned long iova,
 	return true;
 }
 
+static bool iopt_slice_allows(const struct iopt_slice *slice, bool write)
+{
+	return slice->iommu_prot & (write ? IOMMU_WRITE : IOMMU_READ);
+}
+
 /* May the user reach the area like this? The order of the checks is ABI. */
 static int iopt_piece_check(const struct iopt_access_walk *walk,
 			    const struct iopt_access_piece *piece,
@@ -307,7 +312,7 @@ static int iopt_piece_check(const struct iopt_access_walk *walk,
 		return -EINVAL;
 	if (walk->whole_pages && !is_last && offset_in_page(end_byte))
 		return -EINVAL;
-	if (!(slice->iommu_prot & (walk->write ? IOMMU_WRITE : IOMMU_READ)))
+	if (!iopt_slice_allows(slice, walk->write))
 		return -EPERM;
 	/* What is mapped for writing is memory that may be written to. */
 	IOMMUFD_ASSERT(!walk->write || slice->pages->writable);
@@ -504,7 +509,7 @@ static bool iopt_rw_at_once(struct io_pagetable *iopt, struct iopt_user *user,
 	slice = &area->slice;
 	if (slice->iova.first_iova > request->first_iova ||
 	    slice->iova.last_iova < request->last_iova ||
-	    !(slice->iommu_prot & (request->write ? IOMMU_WRITE : IOMMU_READ)))
+	    !iopt_slice_allows(slice, request->write))
 		return false;
 	rw->first_byte = iopt_slice_byte(slice, request->first_iova);
 	rw->length = request->last_iova - request->first_iova + 1;
