@@ -10,27 +10,7 @@
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-"$IOMMUFD_ROOT/tools/packages.sh" guest programs
-"$IOMMUFD_ROOT/tools/kernel.sh" preempt
-product=$IOMMUFD_BUILD/kernel/preempt
-results=$IOMMUFD_LOGS/bench-smp.txt
-list=$product/bench-smp
-echo cost_wait >"$list"
-initrd=$product/initramfs-bench-smp.cpio.gz
-"$IOMMUFD_ROOT/tools/initramfs.sh" "$initrd" \
-	init="$IOMMUFD_ROOT/tests/kernel/init.sh" \
-	selftests="$product/selftests" list="$list"
-
-step "timing small operations in the middle of long ones" "3 min"
-: >"$results"
-"$IOMMUFD_ROOT/tools/guest.sh" --name bench-smp --time 1800 --accel tcg \
-	--kernel "$product/bzImage" --initrd "$initrd" --close '^guest: done' \
-	--append "quiet" -- \
-	-m 4G -smp 1 -serial "file:$results" \
-	-icount shift=0,sleep=off -cpu max,la57=off,erms=off,fsrm=off
-
-grep -q '^# exit 0' "$results" || die "the measurement failed, see $results"
-tr -d '\r' <"$results" | awk '
+"$IOMMUFD_ROOT/tools/count-selftest.sh" preempt cost_wait "3 min" | awk '
 	BEGIN {
 		printf "\n%-15s %-11s %8s %8s %8s %8s %7s\n", "beside",
 			"operation", "times", "slept", "alone", "longest", "waited"

@@ -11,28 +11,9 @@
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-"$IOMMUFD_ROOT/tools/packages.sh" guest programs
-"$IOMMUFD_ROOT/tools/kernel.sh" plain
-product=$IOMMUFD_BUILD/kernel/plain
-results=$IOMMUFD_LOGS/cost-dirty.txt
-list=$product/cost-dirty
-echo cost_dirty >"$list"
-initrd=$product/initramfs-cost-dirty.cpio.gz
-"$IOMMUFD_ROOT/tools/initramfs.sh" "$initrd" \
-	init="$IOMMUFD_ROOT/tests/kernel/init.sh" \
-	selftests="$product/selftests" list="$list"
-
-step "counting instructions" "1 min"
-: >"$results"
-"$IOMMUFD_ROOT/tools/guest.sh" --name cost-dirty --time 600 --accel tcg \
-	--kernel "$product/bzImage" --initrd "$initrd" --close '^guest: done' \
-	--append "quiet hugepages=64" -- \
-	-m 2G -serial "file:$results" \
-	-icount shift=0,sleep=off -cpu max,la57=off,erms=off,fsrm=off
-
-grep -q '^# exit 0' "$results" || die "a measurement failed, see $results"
+results=$("$IOMMUFD_ROOT/tools/count-selftest.sh" plain cost_dirty "1 min")
 value() {
-	tr -d '\r' <"$results" | sed -n "s/^cost: $1 //p"
+	sed -n "s/^cost: $1 //p" <<<"$results"
 }
 
 printf '\n%-24s %8s %8s %9s %10s\n' 'instructions per leaf' clean dirty recorded \
