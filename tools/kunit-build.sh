@@ -42,6 +42,10 @@ require_built_tests() {
 mkdir -p "$objects" "$(dirname "$product")"
 exec 9>"$cache/lock"
 flock 9
+# A build keeps all processors busy by itself, so tools/kernel.sh takes turns with it.
+mkdir -p "$IOMMUFD_CACHE/kernel/$(basename "$src")"
+exec 8>"$IOMMUFD_CACHE/kernel/$(basename "$src")/lock"
+flock 8
 step "building user-mode Linux with the KUnit tests" "90 s, later 10 s"
 log_to kunit-tree "$IOMMUFD_ROOT/tools/kunit-tree.sh" "$src" "$tree"
 log_to kunit-build build

@@ -76,5 +76,11 @@ done
 mapfile -t wanted < <(missing "${all[@]}")
 [ "${#wanted[@]}" -gt 0 ] || exit 0
 
+# Somebody else may be installing them, and apt does not wait for its lists.
+exec 9>"$IOMMUFD_CACHE/packages.lock"
+flock 9
+mapfile -t wanted < <(missing "${all[@]}")
+[ "${#wanted[@]}" -gt 0 ] || exit 0
+
 step "installing ${wanted[*]}" "10 s to 2 min"
 log_to packages install_with_fresh_lists_if_needed
