@@ -28,7 +28,7 @@ variant=$1
 shift
 case $variant in
 plain)	kernel=plain usual="5 min" limit=900 ;;
-debug)	kernel=debug usual="14 min" limit=1800 ;;
+debug)	kernel=debug usual="14 min" limit=2400 ;;
 no-extents)	kernel=plain usual="4 min" limit=900 append=iommufd.extents=0 ;;
 coverage) kernel=coverage usual="10 min" limit=2400 \
 	append="kunit.enable=1 loglevel=7 iommufd.test_access_operations=100000" ;;

@@ -28,7 +28,7 @@ parts() {
 	guest	2 min	1800	tools/check-guest.sh	1
 	cost	1 min	600	tools/check-cost.sh	1
 	kself	6 min	2400	tools/check-kselftest.sh plain	1
-	extents	7 min	1200	tools/check-no-extents.sh	1
+	extents	7 min	1800	tools/check-no-extents.sh	1
 	clients	2 min	1800	tools/check-clients.sh	1
 	kdebug	18 min	3000	tools/check-kselftest.sh debug	2
 	tree	8 min	2400	tools/check-tree.sh	2
@@ -124,7 +124,7 @@ for lane in 1 2; do
 	[ "$IOMMUFD_JOBS" -gt 1 ] || wait "$!"
 done
 for lane in "${lanes[@]}"; do
-	wait "$lane"
+	wait "$lane" || die "a lane ended early"
 done
 lanes=()
 
