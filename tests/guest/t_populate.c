@@ -113,7 +113,7 @@ int main(int argc, char **argv)
 	static const struct guest_test tests[] = {
 		{ "populate.all_there", test_all_there, 0 },
 		{ "populate.bad_page", test_bad_page, 0 },
-		{ "populate.before_a_map", test_before_a_map, 0 },
+		{ "populate.before_a_map", test_before_a_map, 120 },
 		{ },
 	};
 
