@@ -130,6 +130,15 @@ count_of() {
 	"$tools/check.sh" --parts "$scratch/parts"
 }
 
+# The part of the one lane ends when that of the other has begun.
+two_lanes() {
+	printf '%s\t1 s\t60\t%s\t%s\n' \
+		room-f "bash -c 'until [ -e $scratch/g ]; do sleep 0.1; done; echo ok f'" 1 \
+		room-g "bash -c 'touch $scratch/g; echo ok g; echo not ok h: i'" 2 \
+		>"$scratch/parts"
+	"$tools/check.sh" --parts "$scratch/parts"
+}
+
 check_counting() {
 	expect 0 '^status 1, 0 lines$' log-stops dying_log
 	expect 0 '^1 passed, 0 failed, 1 skipped$' count-good \
@@ -142,6 +151,8 @@ check_counting() {
 		count_of room-d "bash -c 'echo ok a; exit 3'"
 	expect ! '^0 passed, 1 failed, 0 skipped$' count-missing \
 		count_of room-e "$scratch/missing"
+	[ "$IOMMUFD_JOBS" -eq 1 ] ||
+		expect ! '^2 passed, 1 failed, 0 skipped$' count-lanes two_lanes
 }
 
 # With everything built, nothing is built again.

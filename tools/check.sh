@@ -22,16 +22,16 @@ source "$(dirname "$0")/lib.sh"
 parts() {
 	[ -z "$parts_file" ] || { cat "$parts_file"; return; }
 	cat <<-'END'
-	style	2 min	1200	tools/check-style.sh	1
+	style	3 min	1200	tools/check-style.sh	1
 	room	1 min	600	tools/check-room.sh	1
-	kunit	3 min	1800	tools/check-kunit.sh	1
-	guest	2 min	1800	tools/check-guest.sh	1
-	cost	1 min	600	tools/check-cost.sh	1
-	kself	6 min	2400	tools/check-kselftest.sh plain	1
-	extents	7 min	1800	tools/check-no-extents.sh	1
+	kunit	2 min	1800	tools/check-kunit.sh	1
+	guest	3 min	1800	tools/check-guest.sh	1
+	cost	2 min	600	tools/check-cost.sh	1
+	kself	5 min	2400	tools/check-kselftest.sh plain	1
+	extents	6 min	1800	tools/check-no-extents.sh	1
 	clients	2 min	1800	tools/check-clients.sh	1
-	kdebug	18 min	3000	tools/check-kselftest.sh debug	2
-	tree	8 min	2400	tools/check-tree.sh	2
+	kdebug	17 min	3600	tools/check-kselftest.sh debug	2
+	tree	9 min	2400	tools/check-tree.sh	2
 	END
 }
 
