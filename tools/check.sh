@@ -13,12 +13,13 @@
 #
 # Most parts keep one processor busy, so there are two lanes: the parts of a lane
 # run one after the other, beside those of the other lane. Parts that build in the
-# same place of build/ are in the same lane.
+# same place of build/ are in the same lane. Whichever lane comes first to a part that
+# is in none takes it.
 
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-# Name, usual time, limit in seconds, command, lane. Cheap ones first.
+# Name, usual time, limit in seconds, command, lane or none. Cheap ones first.
 parts() {
 	[ -z "$parts_file" ] || { cat "$parts_file"; return; }
 	cat <<-'END'
@@ -29,9 +30,9 @@ parts() {
 	cost	2 min	600	tools/check-cost.sh	1
 	kself	5 min	2400	tools/check-kselftest.sh plain	1
 	extents	6 min	1800	tools/check-no-extents.sh	1
-	clients	2 min	1800	tools/check-clients.sh	1
 	kdebug	17 min	3600	tools/check-kselftest.sh debug	2
-	tree	9 min	2400	tools/check-tree.sh	2
+	tree	9 min	2400	tools/check-tree.sh	none
+	clients	2 min	1800	tools/check-clients.sh	none
 	END
 }
 
@@ -77,13 +78,17 @@ show_progress() {
 		true
 }
 
-# run_lane LANE: of the parts chosen, those of this lane.
+# run_lane LANE: of the parts chosen, those of this lane, and what it comes to first.
 run_lane() {
 	local name usual limit command lane running=''
 
 	trap '[ -z "$running" ] || kill "$running"; exit 1' TERM
 	while IFS=$'\t' read -r -u 8 name usual limit command lane; do
-		[ "${lane:-1}" = "$1" ] || continue
+		case ${lane:-none} in
+		"$1")	;;
+		none)	mkdir "$tally/$name.taken" 2>/dev/null || continue ;;
+		*)	continue ;;
+		esac
 		run_part "$name" "$usual" "$limit" "$command"
 	done 8< <(chosen_parts)
 }
