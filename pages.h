@@ -144,13 +144,30 @@ struct iopt_pages {
 #define IOPT_BLOCK_PAGES BITS_PER_LONG
 
 /**
+ * struct iopt_held_bulk - pins of many pages, counted once for all of them
+ * @first_index: the first page
+ * @last_index: the last one, inclusive
+ * @pins: how many pins accesses have on each, beyond those counted in its block
+ */
+struct iopt_held_bulk {
+	unsigned long first_index;
+	unsigned long last_index;
+	u32 pins;
+};
+
+/**
  * struct iopt_held_block - neighbouring pages, of which accesses have pinned some
  * @pinned: a bit for each page that is; not 0 but while the block is made
+ * @bulk_head: the block whose @bulk reaches into this one, or NULL. All pages of
+ *	the bulk are pinned
+ * @bulk: means something if @bulk_head is this block, in which it begins then
  * @more_pins: how many pins accesses have on each beyond the first
  * @pfns: the PFN of each page that is pinned
  */
 struct iopt_held_block {
 	unsigned long pinned;
+	struct iopt_held_block *bulk_head;
+	struct iopt_held_bulk bulk;
 	u32 more_pins[IOPT_BLOCK_PAGES];
 	unsigned long pfns[IOPT_BLOCK_PAGES];
 };
@@ -158,12 +175,21 @@ struct iopt_held_block {
 /**
  * struct iopt_held - the pages that accesses have pinned
  * @blocks: struct iopt_held_block, by index / IOPT_BLOCK_PAGES. Its lock guards
- *	which there are, and their @pinned
+ *	which there are, and all of them but their @pfns
  *
- * What belongs to an index is changed in a section over it only.
+ * @recent: the block that was last asked for without a section, or NULL. Changed
+ *	under the lock that begins sections, while nobody is in one; or in a section
+ *	and under that of @blocks, to NULL
+ * @recent_nr: its index / IOPT_BLOCK_PAGES
+ *
+ * Whether an index is pinned, and its PFN, is changed in a section over it only. The
+ * iopt_held_try_ functions are for those who have the lock that begins sections,
+ * while nobody is in one: they have it all to themselves.
  */
 struct iopt_held {
 	struct xarray blocks;
+	struct iopt_held_block *recent;
+	unsigned long recent_nr;
 };
 
 #define IOPT_PIN_INLINE_PAGES 16
@@ -492,16 +518,31 @@ unsigned long iopt_held_last(struct iopt_held *held, unsigned long first_index,
 			     unsigned long last_index);
 unsigned long iopt_held_read(struct iopt_held *held, unsigned long first_index,
 			     unsigned long npages, struct pfn_batch *batch);
+const unsigned long *iopt_held_pfns(struct iopt_held *held, unsigned long index,
+				    unsigned long *npages);
 unsigned long iopt_held_pin(struct iopt_held *held, unsigned long first_index,
 			    struct page *const *upages, unsigned long npages);
+unsigned long iopt_held_pin_again(struct iopt_held *held,
+				  unsigned long first_index,
+				  unsigned long npages,
+				  struct page **out_pages);
 unsigned long iopt_held_unpin(struct iopt_held *held, unsigned long first_index,
 			      unsigned long last_index, struct pfn_batch *batch);
+unsigned long iopt_held_try_peek(struct iopt_held *held, unsigned long index);
+bool iopt_held_try_pin(struct iopt_held *held, unsigned long index,
+		       struct page **out_page);
+bool iopt_held_try_unpin(struct iopt_held *held, unsigned long first_index,
+			 unsigned long last_index);
 
 /* pages_access.c */
 int iopt_pages_add_access(struct iopt_pages *pages, unsigned long first_index,
 			  unsigned long npages, struct page **out_pages);
 bool iopt_pages_remove_access(struct iopt_pages *pages,
 			      unsigned long first_index, unsigned long npages);
+bool iopt_pages_try_pin_again(struct iopt_pages *pages, unsigned long index,
+			      struct page **out_page);
+bool iopt_pages_try_unpin(struct iopt_pages *pages, unsigned long first_index,
+			  unsigned long npages);
 
 /* pages_rw.c */
 int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw);

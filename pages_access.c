@@ -157,6 +157,67 @@ static int iopt_access_add_page(struct iopt_pages *pages, unsigned long index,
 	return rc;
 }
 
+/* Pin those of the first pages again that accesses have. Return: how many. */
+static unsigned long iopt_access_add_held(struct iopt_pages *pages,
+					  unsigned long first_index,
+					  unsigned long npages,
+					  struct page **out_pages)
+{
+	struct iopt_busy busy = {
+		.first_index = first_index,
+		.last_index = first_index + npages - 1,
+	};
+	unsigned long done;
+
+	iopt_pages_lock_range(pages, &busy);
+	done = iopt_held_pin_again(pages->held, first_index, npages, out_pages);
+	iopt_pages_unlock_range(pages, &busy);
+	return done;
+}
+
+/**
+ * iopt_pages_try_pin_again() - pin a page again that an access has pinned
+ * @pages: the pages
+ * @index: the page
+ * @out_page: written on success: the page
+ *
+ * As iopt_pages_add_access() would, if nothing has to be waited for: what holds for
+ * iopt_slice_rw_page() holds for this.
+ *
+ * Context: any lock that is taken before @pages->lock; does not sleep.
+ * Return: false with nothing done.
+ */
+bool iopt_pages_try_pin_again(struct iopt_pages *pages, unsigned long index,
+			      struct page **out_page)
+{
+	guard(spinlock)(&pages->lock);
+
+	return hlist_empty(&pages->busy) && pages->held &&
+	       iopt_held_try_pin(pages->held, index, out_page);
+}
+
+/**
+ * iopt_pages_try_unpin() - give up pins of an in-kernel user that are not the last
+ * @pages: the pages
+ * @first_index: the first page
+ * @npages: how many, at least 1
+ *
+ * As iopt_pages_remove_access() would, if nothing has to be waited for and it comes
+ * down to a single number.
+ *
+ * Context: any lock that is taken before @pages->lock; does not sleep.
+ * Return: false with nothing done.
+ */
+bool iopt_pages_try_unpin(struct iopt_pages *pages, unsigned long first_index,
+			  unsigned long npages)
+{
+	guard(spinlock)(&pages->lock);
+
+	return hlist_empty(&pages->busy) && pages->held &&
+	       iopt_held_try_unpin(pages->held, first_index,
+				   first_index + npages - 1);
+}
+
 /**
  * iopt_pages_add_access() - pin pages for an in-kernel user
  * @pages: the pages
@@ -187,11 +248,16 @@ int iopt_pages_add_access(struct iopt_pages *pages, unsigned long first_index,
 		if (rc != -EAGAIN)
 			return rc;
 		rc = 0;
+	} else if (iopt_held_peek(held, first_index)) {
+		done = iopt_access_add_held(pages, first_index, npages,
+					    out_pages);
+		if (done == npages)
+			return 0;
 	}
 	gather.pages = pages;
 	gather.self = NULL;
 	gather.end_index = first_index + npages;
-	iopt_gather_init(&gather, first_index, out_pages);
+	iopt_gather_init(&gather, first_index + done, out_pages + done);
 	while (rc >= 0 && done != npages) {
 		rc = iopt_access_step(&gather, held, first_index + done,
 				      out_pages + done);

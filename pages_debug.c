@@ -109,6 +109,37 @@ static void iopt_census_held_page(struct iopt_pages *pages,
 		IOMMUFD_ASSERT(pfn == held_pfn);
 }
 
+/* The pages of a bulk are pinned, and their blocks know it. */
+static void iopt_census_bulk(struct iopt_held *held,
+			     const struct iopt_held_block *head)
+{
+	const struct iopt_held_bulk *bulk = &head->bulk;
+
+	for (unsigned long index = bulk->first_index;
+	     index <= bulk->last_index; index++) {
+		const struct iopt_held_block *block =
+			xa_load(&held->blocks, index / IOPT_BLOCK_PAGES);
+
+		IOMMUFD_ASSERT(block && block->bulk_head == head);
+		IOMMUFD_ASSERT(block->pinned >> index % IOPT_BLOCK_PAGES & 1);
+	}
+}
+
+/* A block is in no bulk, or in one that reaches into it. */
+static void iopt_census_block(struct iopt_held *held, unsigned long nr,
+			      const struct iopt_held_block *block)
+{
+	const struct iopt_held_block *head = block->bulk_head;
+
+	if (!head)
+		return;
+	IOMMUFD_ASSERT(head->bulk_head == head);
+	IOMMUFD_ASSERT(head->bulk.first_index / IOPT_BLOCK_PAGES <= nr);
+	IOMMUFD_ASSERT(head->bulk.last_index / IOPT_BLOCK_PAGES >= nr);
+	if (head == block)
+		iopt_census_bulk(held, head);
+}
+
 static void iopt_census_held(struct iopt_pages *pages,
 			     struct iopt_pages_census *census)
 {
@@ -120,6 +151,7 @@ static void iopt_census_held(struct iopt_pages *pages,
 		return;
 	xa_for_each(&held->blocks, nr, block) {
 		IOMMUFD_ASSERT(block->pinned);
+		iopt_census_block(held, nr, block);
 		for (unsigned int i = 0; i < IOPT_BLOCK_PAGES; i++) {
 			bool is_pinned = block->pinned >> i & 1;
 

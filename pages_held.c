@@ -8,6 +8,13 @@
  * memory just when there must be no need of any (I4). Nor of pages: a driver pins
  * hundreds in one call, and to find and to store each by itself takes far longer
  * than to pin it.
+ *
+ * What is pinned already is often pinned again as a whole, and given back so. Such
+ * a range is a bulk, which counts these pins in one number. It lies in blocks that
+ * are in no other one, and is remembered where it begins, so it takes no memory of
+ * its own. When pins are given back in other pieces, the number is added to that of
+ * each page first, and the bulk is no more: the pages are pinned and have counters,
+ * so there is nothing that could fail.
  */
 #include <linux/bits.h>
 #include <linux/mm.h>
@@ -73,6 +80,19 @@ struct iopt_held *iopt_pages_make_held(struct iopt_pages *pages)
 	iopt_held_free(held);
 	return other;
 }
+
+/*
+ * Pins of a page that are counted with it, and those that are counted in a bulk:
+ * so both together fit where the former are.
+ */
+#define IOPT_MAX_MORE_PINS (U32_MAX / 2)
+
+/*
+ * Pages of a bulk. With few, it saves nothing; with many, to end it takes long for
+ * something that is done under a spinlock.
+ */
+#define IOPT_BULK_MIN_PAGES 16UL
+#define IOPT_BULK_MAX_PAGES (16UL * IOPT_BLOCK_PAGES)
 
 /* The last of the indexes from @index to @last_index that share a block. */
 static unsigned long iopt_block_last(unsigned long index,
@@ -257,6 +277,28 @@ unsigned long iopt_held_read(struct iopt_held *held, unsigned long first_index,
 	return index - first_index;
 }
 
+/**
+ * iopt_held_pfns() - the PFNs of pages that accesses have pinned
+ * @held: the tier
+ * @index: index of the first page
+ * @npages: how many are wanted, all pinned by accesses; lowered to those that are
+ *	told
+ *
+ * Context: a section over the indexes.
+ * Return: their PFNs, one for each page.
+ */
+const unsigned long *iopt_held_pfns(struct iopt_held *held, unsigned long index,
+				    unsigned long *npages)
+{
+	unsigned int i = index % IOPT_BLOCK_PAGES;
+	const struct iopt_held_block *block;
+
+	/* It stays, for what is pinned in it is in our section. */
+	block = xa_load(&held->blocks, index / IOPT_BLOCK_PAGES);
+	*npages = min(*npages, IOPT_BLOCK_PAGES - i);
+	return block->pfns + i;
+}
+
 static int iopt_held_add_block(struct iopt_held *held, unsigned long index)
 {
 	struct iopt_held_block *block = kzalloc(sizeof(*block),
@@ -287,7 +329,7 @@ static unsigned long iopt_block_pin(struct iopt_held_block *block,
 
 		if (!(pinned >> i & 1))
 			block->pfns[i] = page_to_pfn(upages[done]);
-		else if (likely(block->more_pins[i] != U32_MAX))
+		else if (likely(block->more_pins[i] < IOPT_MAX_MORE_PINS))
 			block->more_pins[i]++;
 		else
 			break;
@@ -351,6 +393,201 @@ unsigned long iopt_held_pin(struct iopt_held *held, unsigned long first_index,
 	return done;
 }
 
+/* From now on, the pins of a bulk are counted with each page. */
+static void iopt_bulk_end(struct iopt_held *held, struct iopt_held_block *head)
+{
+	const struct iopt_held_bulk *bulk = &head->bulk;
+	unsigned long index = bulk->first_index;
+
+	lockdep_assert_held(&held->blocks.xa_lock);
+
+	while (index <= bulk->last_index) {
+		unsigned long last = iopt_block_last(index, bulk->last_index);
+		struct iopt_held_block *block = iopt_held_load(held, index);
+
+		block->bulk_head = NULL;
+		for (; index <= last; index++)
+			block->more_pins[index % IOPT_BLOCK_PAGES] +=
+				bulk->pins;
+	}
+}
+
+/* The bulk that begins at an index, if it does not end behind another one. */
+static struct iopt_held_bulk *iopt_bulk_at(struct iopt_held_block *block,
+					   unsigned long index,
+					   unsigned long last_index)
+{
+	if (block->bulk_head == block && block->bulk.first_index == index &&
+	    block->bulk.last_index <= last_index)
+		return &block->bulk;
+	return NULL;
+}
+
+/* Can pages of a block be part of a new bulk? One without pins makes way. */
+static bool iopt_block_takes_bulk(struct iopt_held *held,
+				  struct iopt_held_block *block,
+				  unsigned long index, unsigned long last_index)
+{
+	if (block->bulk_head && !block->bulk_head->bulk.pins)
+		iopt_bulk_end(held, block->bulk_head);
+	if (block->bulk_head)
+		return false;
+	for (; index <= last_index; index++)
+		if (block->more_pins[index % IOPT_BLOCK_PAGES] >
+		    IOPT_MAX_MORE_PINS)
+			return false;
+	return true;
+}
+
+/* The last index that a bulk from another one on could have. */
+static unsigned long iopt_bulk_last(struct iopt_held *held, unsigned long index,
+				    unsigned long last_index)
+{
+	last_index = min(last_index, index + IOPT_BULK_MAX_PAGES - 1);
+	while (index <= last_index) {
+		unsigned long last = iopt_block_last(index, last_index);
+
+		if (!iopt_block_takes_bulk(held, iopt_held_load(held, index),
+					   index, last))
+			break;
+		index = last + 1;
+	}
+	return index - 1;
+}
+
+/* Begin a bulk, without pins. Return: NULL if there cannot be one. */
+static struct iopt_held_bulk *iopt_bulk_begin(struct iopt_held *held,
+					      struct iopt_held_block *head,
+					      unsigned long index,
+					      unsigned long last_index)
+{
+	struct iopt_held_bulk *bulk = &head->bulk;
+
+	lockdep_assert_held(&held->blocks.xa_lock);
+
+	if (last_index - index + 1 < IOPT_BULK_MIN_PAGES)
+		return NULL;
+	last_index = iopt_bulk_last(held, index, last_index);
+	if (last_index + 1 < index + IOPT_BULK_MIN_PAGES)
+		return NULL;
+	*bulk = (struct iopt_held_bulk){
+		.first_index = index,
+		.last_index = last_index,
+	};
+	for (; index <= last_index; index = iopt_block_last(index, ULONG_MAX) + 1)
+		iopt_held_load(held, index)->bulk_head = head;
+	return bulk;
+}
+
+/* One more pin on pages of a block that are pinned. Return: those that got it. */
+static unsigned long iopt_block_pin_again(struct iopt_held_block *block,
+					  unsigned long index,
+					  unsigned long npages)
+{
+	u32 *more_pins = block->more_pins + index % IOPT_BLOCK_PAGES;
+	unsigned long done;
+
+	for (done = 0; done != npages; done++) {
+		if (unlikely(more_pins[done] >= IOPT_MAX_MORE_PINS))
+			break;
+		more_pins[done]++;
+	}
+	return done;
+}
+
+/* The same in the fewest steps there can be. Return: the index to go on from. */
+static unsigned long iopt_held_count(struct iopt_held *held,
+				     unsigned long index,
+				     unsigned long last_index)
+{
+	struct iopt_held_block *block = iopt_held_load(held, index);
+	struct iopt_held_bulk *bulk;
+
+	bulk = iopt_bulk_at(block, index, last_index) ?:
+	       iopt_bulk_begin(held, block, index, last_index);
+	if (bulk && bulk->pins != IOPT_MAX_MORE_PINS) {
+		bulk->pins++;
+		return bulk->last_index + 1;
+	}
+	last_index = iopt_block_last(index, last_index);
+	return index + iopt_block_pin_again(block, index,
+					    last_index - index + 1);
+}
+
+/* Tell pages of the tier. */
+static void iopt_held_tell(struct iopt_held *held, unsigned long index,
+			   unsigned long end_index, struct page **out_pages)
+{
+	while (index != end_index) {
+		unsigned long npages = end_index - index;
+		const unsigned long *pfns = iopt_held_pfns(held, index,
+							   &npages);
+
+		for (unsigned long i = 0; i != npages; i++)
+			*out_pages++ = pfn_to_page(pfns[i]);
+		index += npages;
+	}
+}
+
+/**
+ * iopt_held_pin_again() - one more pin on pages that accesses have pinned
+ * @held: the tier
+ * @first_index: index of the first page
+ * @npages: how many at most, at least 1
+ * @out_pages: the pages
+ *
+ * Context: a section over the indexes; sleeps, needs no memory.
+ * Return: pages from the first on that have got it: up to the first one that no
+ * access has pinned, or that has too many pins.
+ */
+unsigned long iopt_held_pin_again(struct iopt_held *held,
+				  unsigned long first_index,
+				  unsigned long npages,
+				  struct page **out_pages)
+{
+	unsigned long last_index = first_index + npages - 1;
+	unsigned long index = first_index, next;
+
+	if (iopt_held_from(held, first_index, first_index) != first_index)
+		return 0;
+	last_index = iopt_held_last(held, first_index, last_index);
+	while (index <= last_index) {
+		xa_lock(&held->blocks);
+		next = iopt_held_count(held, index, last_index);
+		xa_unlock(&held->blocks);
+		if (next == index)
+			break;
+		index = next;
+		cond_resched();
+	}
+	iopt_held_tell(held, first_index, index, out_pages);
+	return index - first_index;
+}
+
+/*
+ * One pin less of a bulk that begins here, if it is one of those that end in time.
+ * Else bulks do not reach into what is left of the block any more.
+ *
+ * Return: the index to go on from.
+ */
+static unsigned long iopt_bulk_unpin(struct iopt_held *held,
+				     struct iopt_held_block *block,
+				     unsigned long index,
+				     unsigned long last_index)
+{
+	struct iopt_held_bulk *bulk = iopt_bulk_at(block, index, last_index);
+
+	if (bulk && bulk->pins) {
+		bulk->pins--;
+		return bulk->last_index + 1;
+	}
+	bulk = &block->bulk_head->bulk;
+	if (bulk->first_index <= iopt_block_last(index, last_index) &&
+	    bulk->last_index >= index)
+		iopt_bulk_end(held, block->bulk_head);
+	return index;
+}
+
 /* Pages from an entry on that follow each other and have one pin only. */
 static unsigned int iopt_block_last_pins(const struct iopt_held_block *block,
 					 unsigned int first, unsigned int end)
@@ -386,6 +623,39 @@ static unsigned long iopt_block_unpin(struct iopt_held_block *block,
 	return i - first;
 }
 
+/*
+ * Give up pins of a range as far as one step goes.
+ *
+ * Return: the index to go on from; the same one if the batch is full.
+ */
+static unsigned long iopt_held_unpin_step(struct iopt_held *held,
+					  unsigned long index,
+					  unsigned long last_index,
+					  struct pfn_batch *batch)
+{
+	struct iopt_held_block *block;
+	unsigned long next = index;
+	bool unused;
+
+	xa_lock(&held->blocks);
+	block = iopt_held_load(held, index);
+	if (block->bulk_head)
+		next = iopt_bulk_unpin(held, block, index, last_index);
+	if (next == index)
+		next += iopt_block_unpin(block, index,
+					 iopt_block_last(index, last_index) -
+					 index + 1, batch);
+	unused = !block->pinned;
+	if (unused) {
+		__xa_erase(&held->blocks, index / IOPT_BLOCK_PAGES);
+		held->recent = NULL;
+	}
+	xa_unlock(&held->blocks);
+	if (unused)
+		kfree(block);
+	return next;
+}
+
 /**
  * iopt_held_unpin() - give up one pin of each page of a range
  * @held: the tier
@@ -403,25 +673,122 @@ unsigned long iopt_held_unpin(struct iopt_held *held, unsigned long first_index,
 	unsigned long index = first_index;
 
 	while (index <= last_index) {
-		unsigned long nr = index / IOPT_BLOCK_PAGES;
-		unsigned long n = iopt_block_last(index, last_index) - index + 1;
-		struct iopt_held_block *block;
-		unsigned long done;
-		bool unused;
+		unsigned long next = iopt_held_unpin_step(held, index,
+							  last_index, batch);
 
-		xa_lock(&held->blocks);
-		block = iopt_held_load(held, index);
-		done = iopt_block_unpin(block, index, n, batch);
-		unused = !block->pinned;
-		if (unused)
-			__xa_erase(&held->blocks, nr);
-		xa_unlock(&held->blocks);
-		if (unused)
-			kfree(block);
-		index += done;
-		if (done != n)
+		if (next == index)
 			break;
+		index = next;
 		cond_resched();
 	}
 	return index;
+}
+
+static noinline struct iopt_held_block *
+iopt_held_look_up(struct iopt_held *held, unsigned long nr)
+{
+	XA_STATE(xas, &held->blocks, nr);
+
+	scoped_guard(rcu)
+		held->recent = xas_load(&xas);
+	held->recent_nr = nr;
+	return held->recent;
+}
+
+/* The block of an index, if there is one: mostly that of the last time. */
+static struct iopt_held_block *iopt_held_look(struct iopt_held *held,
+					      unsigned long index)
+{
+	unsigned long nr = index / IOPT_BLOCK_PAGES;
+
+	if (likely(held->recent_nr == nr && held->recent))
+		return held->recent;
+	return iopt_held_look_up(held, nr);
+}
+
+/* The same, if an access has pinned the page. */
+static struct iopt_held_block *iopt_held_look_for(struct iopt_held *held,
+						  unsigned long index)
+{
+	struct iopt_held_block *block = iopt_held_look(held, index);
+
+	if (block && block->pinned >> index % IOPT_BLOCK_PAGES & 1)
+		return block;
+	return NULL;
+}
+
+/**
+ * iopt_held_try_peek() - the PFN of one page
+ * @held: the tier
+ * @index: the page
+ *
+ * Context: the lock that begins sections, and nobody in one.
+ * Return: as iopt_held_peek().
+ */
+unsigned long iopt_held_try_peek(struct iopt_held *held, unsigned long index)
+{
+	const struct iopt_held_block *block = iopt_held_look_for(held, index);
+
+	if (!block)
+		return 0;
+	return block->pfns[index % IOPT_BLOCK_PAGES] ?: IOPT_PFN_UNKNOWN;
+}
+
+/**
+ * iopt_held_try_pin() - one more pin on a page that an access has pinned
+ * @held: the tier
+ * @index: the page
+ * @out_page: the page
+ *
+ * Context: the lock that begins sections, and nobody in one.
+ * Return: false if no access has pinned it.
+ */
+bool iopt_held_try_pin(struct iopt_held *held, unsigned long index,
+		       struct page **out_page)
+{
+	struct iopt_held_block *block = iopt_held_look_for(held, index);
+	unsigned int i = index % IOPT_BLOCK_PAGES;
+
+	if (!block || block->more_pins[i] >= IOPT_MAX_MORE_PINS)
+		return false;
+	block->more_pins[i]++;
+	*out_page = pfn_to_page(block->pfns[i]);
+	return true;
+}
+
+/* The number that counts pins of just these pages, or NULL if there is no such. */
+static u32 *iopt_block_counter(struct iopt_held_block *block,
+			       unsigned long first_index,
+			       unsigned long last_index)
+{
+	struct iopt_held_bulk *bulk;
+
+	if (first_index == last_index)
+		return block->more_pins + first_index % IOPT_BLOCK_PAGES;
+	bulk = iopt_bulk_at(block, first_index, last_index);
+	return bulk && bulk->last_index == last_index ? &bulk->pins : NULL;
+}
+
+/**
+ * iopt_held_try_unpin() - give up a pin where that changes one number only
+ * @held: the tier
+ * @first_index: index of the first page
+ * @last_index: that of the last one, inclusive
+ *
+ * Context: the lock that begins sections, and nobody in one.
+ * Return: false with nothing changed.
+ */
+bool iopt_held_try_unpin(struct iopt_held *held, unsigned long first_index,
+			 unsigned long last_index)
+{
+	struct iopt_held_block *block = iopt_held_look(held, first_index);
+	u32 *pins;
+
+	if (!block)
+		return false;
+	pins = iopt_block_counter(block, first_index, last_index);
+	if (!pins || !*pins)
+		return false;
+	--*pins;
+	return true;
 }

@@ -8,6 +8,7 @@
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/prandom.h>
 #include <linux/sched/coredump.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -726,6 +727,166 @@ static void many_pages_at_once(struct kunit *test)
 	kvfree(out);
 }
 
+/* More than can be counted in one number, few enough for the assertions. */
+#define COUNTED_PAGES 1500UL
+#define COUNTED_OPERATIONS 4000
+
+/**
+ * struct counted - pages, and how many pins there ought to be on each
+ * @test: the test
+ * @pages: the pages
+ * @pins: so many
+ * @known: the pages, as far as @pins is more than 0
+ * @out: what the last pin gave
+ * @rnd: where the ranges come from
+ */
+struct counted {
+	struct kunit *test;
+	struct iopt_pages *pages;
+	u32 pins[COUNTED_PAGES];
+	struct page *known[COUNTED_PAGES];
+	struct page *out[COUNTED_PAGES];
+	struct rnd_state rnd;
+};
+
+/* Mostly one of a few, so that they come again, meet and overlap. */
+static void counted_range(struct counted *c, unsigned long *first,
+			  unsigned long *npages)
+{
+	static const unsigned long firsts[] = { 0, 64, 71, 200, 576, 1100 };
+	static const unsigned long lengths[] = { 1, 15, 16, 64, 512, 1200 };
+	u32 rnd = prandom_u32_state(&c->rnd);
+
+	*first = firsts[rnd % ARRAY_SIZE(firsts)];
+	*npages = lengths[rnd / 8 % ARRAY_SIZE(lengths)];
+	if (rnd >> 28 == 0)
+		*first = prandom_u32_state(&c->rnd) % COUNTED_PAGES;
+	if (rnd >> 28 <= 1)
+		*npages = 1 + prandom_u32_state(&c->rnd) % COUNTED_PAGES;
+	*npages = min(*npages, COUNTED_PAGES - *first);
+}
+
+static void counted_told(struct counted *c, unsigned long index,
+			 struct page *page)
+{
+	if (!c->pins[index]++)
+		c->known[index] = page;
+	else if (page != c->known[index])
+		KUNIT_FAIL(c->test, "page %lu is not what was pinned", index);
+}
+
+static void counted_pin(struct counted *c)
+{
+	unsigned long first, npages;
+
+	counted_range(c, &first, &npages);
+	if (npages == 1 && prandom_u32_state(&c->rnd) % 2) {
+		bool done = iopt_pages_try_pin_again(c->pages, first, c->out);
+
+		KUNIT_EXPECT_EQ(c->test, done, c->pins[first] > 0);
+		if (!done)
+			return;
+	} else {
+		KUNIT_ASSERT_EQ(c->test, iopt_pages_add_access(c->pages, first,
+							       npages, c->out),
+				0);
+	}
+	for (unsigned long i = 0; i < npages; i++)
+		counted_told(c, first + i, c->out[i]);
+}
+
+/* Give back a pin of each page, whichever calls have made them. */
+static void counted_unpin(struct counted *c)
+{
+	unsigned long first, npages, have = 0;
+	bool done = false;
+
+	counted_range(c, &first, &npages);
+	while (have < npages && c->pins[first + have])
+		have++;
+	if (have && have < npages) {
+		KUNIT_EXPECT_FALSE(c->test,
+				   iopt_pages_remove_access(c->pages, first,
+							    npages));
+		npages = have;
+	}
+	if (prandom_u32_state(&c->rnd) % 2)
+		done = iopt_pages_try_unpin(c->pages, first, npages);
+	if (!done)
+		done = iopt_pages_remove_access(c->pages, first, npages);
+	KUNIT_EXPECT_EQ(c->test, done, have > 0);
+	for (unsigned long i = 0; done && i < npages; i++)
+		c->pins[first + i]--;
+}
+
+static void counted_check(struct counted *c)
+{
+	unsigned long npinned = 0;
+
+	for (unsigned long i = 0; i < COUNTED_PAGES; i++) {
+		npinned += c->pins[i] > 0;
+		if (c->known[i] && !c->pins[i] &&
+		    folio_maybe_dma_pinned(page_folio(c->known[i])))
+			KUNIT_FAIL(c->test, "page %lu is still pinned", i);
+	}
+	KUNIT_ASSERT_EQ(c->test, c->pages->npinned, npinned);
+}
+
+static void every_pin_counts(struct kunit *test)
+{
+	struct counted *c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	c->test = test;
+	c->pages = many_pages(test);
+	prandom_seed_state(&c->rnd, 1);
+	for (unsigned int i = 0; i < COUNTED_OPERATIONS; i++) {
+		/* There are few pins at times, and many at others. */
+		if (prandom_u32_state(&c->rnd) % 8 < 3 + i / 256 % 2)
+			counted_pin(c);
+		else
+			counted_unpin(c);
+		counted_check(c);
+		cond_resched();
+	}
+	for (unsigned long i = 0; i < COUNTED_PAGES; i++) {
+		while (c->pins[i]) {
+			KUNIT_ASSERT_TRUE(test,
+					  iopt_pages_remove_access(c->pages, i,
+								   1));
+			c->pins[i]--;
+		}
+	}
+	counted_check(c);
+	iopt_pages_put(c->pages);
+}
+
+/* Where nothing has to be waited for, and where something has. */
+static void at_once_needs_an_idle_object(struct kunit *test)
+{
+	struct iopt_pages *pages = many_pages(test);
+	struct iopt_busy elsewhere = { .first_index = 9, .last_index = 9 };
+	struct page *out[2];
+
+	KUNIT_EXPECT_FALSE(test, iopt_pages_try_pin_again(pages, 0, out));
+	KUNIT_EXPECT_FALSE(test, iopt_pages_try_unpin(pages, 0, 1));
+	KUNIT_ASSERT_EQ(test, iopt_pages_add_access(pages, 0, 1, out), 0);
+	/* The last pin is not given back like this. */
+	KUNIT_EXPECT_FALSE(test, iopt_pages_try_unpin(pages, 0, 1));
+	KUNIT_EXPECT_TRUE(test, iopt_pages_try_pin_again(pages, 0, out + 1));
+	KUNIT_EXPECT_PTR_EQ(test, out[0], out[1]);
+
+	KUNIT_ASSERT_TRUE(test, iopt_pages_trylock_range(pages, &elsewhere));
+	KUNIT_EXPECT_FALSE(test, iopt_pages_try_pin_again(pages, 0, out));
+	KUNIT_EXPECT_FALSE(test, iopt_pages_try_unpin(pages, 0, 1));
+	iopt_pages_unlock_range(pages, &elsewhere);
+
+	KUNIT_EXPECT_TRUE(test, iopt_pages_try_unpin(pages, 0, 1));
+	KUNIT_EXPECT_FALSE(test, iopt_pages_try_unpin(pages, 0, 1));
+	KUNIT_EXPECT_TRUE(test, iopt_pages_remove_access(pages, 0, 1));
+	iopt_pages_put(pages);
+}
+
 static struct kunit_case pages_access_cases[] = {
 	KUNIT_CASE(pins_are_given_back_in_any_pieces),
 	KUNIT_CASE(overlapping_pins_count),
@@ -741,6 +902,8 @@ static struct kunit_case pages_access_cases[] = {
 	KUNIT_CASE(limit_is_exact),
 	KUNIT_CASE(whatever_fails_nothing_is_left),
 	KUNIT_CASE(many_pages_at_once),
+	KUNIT_CASE(every_pin_counts),
+	KUNIT_CASE(at_once_needs_an_idle_object),
 	KUNIT_CASE(mm_goes_before_the_pins),
 	{}
 };
