@@ -494,6 +494,7 @@ enum iopt_tier iopt_pages_cover_slice(struct iopt_pages *pages,
 enum iopt_tier iopt_pages_cover(struct iopt_pages *pages,
 				struct iopt_cover *cover);
 unsigned long iopt_pages_peek(struct iopt_pages *pages, unsigned long index);
+unsigned long iopt_slice_try_peek(struct iopt_slice *slice, unsigned long index);
 unsigned long iopt_slice_read(struct iopt_slice *slice,
 			      unsigned long first_page, unsigned long npages,
 			      struct pfn_batch *batch);
@@ -546,7 +547,7 @@ bool iopt_pages_try_unpin(struct iopt_pages *pages, unsigned long first_index,
 
 /* pages_rw.c */
 int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw);
-bool iopt_slice_rw_page(struct iopt_slice *slice, struct iopt_rw *rw);
+bool iopt_slice_rw_page(struct iopt_slice *slice, const struct iopt_rw *rw);
 
 /* pages_fill.c */
 int iopt_slice_fill(struct iopt_slice *slice, bool is_owner);

@@ -504,24 +504,43 @@ unsigned long iopt_slice_read(struct iopt_slice *slice,
 	return done;
 }
 
-/* The PFN of a page of a slice, or 0. With @pages->lock held. */
-static unsigned long iopt_slice_peek(struct iopt_slice *slice,
-				     unsigned long index)
+/* The record that covers an index, if there is no other: it is most of the time. */
+static struct pfn_record *iopt_pages_only_record(struct iopt_pages *pages,
+						 unsigned long index)
 {
+	struct rb_node *rb = pages->records.rb_root.rb_node;
+	struct interval_tree_node *span;
+
+	if (!rb || rb->rb_left || rb->rb_right)
+		return NULL;
+	span = rb_entry(rb, struct interval_tree_node, rb);
+	if (index < span->start || index > span->last)
+		return NULL;
+	return container_of(span, struct pfn_record, span);
+}
+
+/* The PFN of a page that a slice keeps pinned. With @pages->lock held. */
+static unsigned long iopt_slice_peek_filled(struct iopt_slice *slice,
+					    unsigned long index)
+{
+	unsigned long page = index - slice->span.start, iova, pfn;
 	unsigned long last_index = index;
 	struct pfn_record *record;
-	struct domain_io_span span;
 
-	record = iopt_pages_newest_record(slice->pages, index, &last_index);
+	record = iopt_pages_only_record(slice->pages, index);
+	if (!record && !RB_EMPTY_ROOT(&slice->pages->records.rb_root))
+		record = iopt_pages_newest_record(slice->pages, index,
+						  &last_index);
 	if (record)
-		return pfn_record_pfn(record, index);
-	if (slice->quarantined)
-		return 0;
+		return pfn_record_pfn(record, index) ?: IOPT_PFN_UNKNOWN;
 	/* The driver of SMMUv2 may have to resume the device, and sleep. */
-	if (IS_ENABLED(CONFIG_ARM_SMMU))
-		return 0;
-	span = iopt_slice_span(slice, index - slice->span.start, 1);
-	return domain_io_read_pfn(slice->storage->domain, span.first_iova);
+	if (slice->quarantined || IS_ENABLED(CONFIG_ARM_SMMU))
+		return IOPT_PFN_UNKNOWN;
+	iova = slice->iova.first_iova;
+	if (page)
+		iova += page * PAGE_SIZE - slice->page_offset;
+	pfn = domain_io_read_pfn(slice->storage->domain, iova);
+	return pfn ?: IOPT_PFN_UNKNOWN;
 }
 
 /**
@@ -539,8 +558,31 @@ unsigned long iopt_pages_peek(struct iopt_pages *pages, unsigned long index)
 
 	lockdep_assert_held(&pages->lock);
 
-	iopt_pages_find_cover(pages, &cover);
+	if (!RB_EMPTY_ROOT(&pages->slices.rb_root))
+		iopt_pages_find_cover(pages, &cover);
 	if (cover.slice)
-		return iopt_slice_peek(cover.slice, index) ?: IOPT_PFN_UNKNOWN;
+		return iopt_slice_peek_filled(cover.slice, index);
 	return pages->held ? iopt_held_peek(pages->held, index) : 0;
+}
+
+/**
+ * iopt_slice_try_peek() - the PFN of a page of a slice, if somebody keeps it pinned
+ * @slice: the slice, which may do that or not
+ * @index: the page
+ *
+ * Context: the lock of its pages, and nobody in a section.
+ * Return: as iopt_pages_peek().
+ */
+unsigned long iopt_slice_try_peek(struct iopt_slice *slice, unsigned long index)
+{
+	struct iopt_pages *pages = slice->pages;
+
+	lockdep_assert_held(&pages->lock);
+
+	if (index - slice->span.start < slice->filled_pages &&
+	    !slice->quarantined)
+		return iopt_slice_peek_filled(slice, index);
+	if (!RB_EMPTY_ROOT(&pages->slices.rb_root))
+		return iopt_pages_peek(pages, index);
+	return pages->held ? iopt_held_try_peek(pages->held, index) : 0;
 }

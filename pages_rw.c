@@ -11,6 +11,7 @@
  * still shown. No page fault is taken in a section: where one is needed, the pages
  * are made ready without a section, and the section is entered again.
  */
+#include <linux/cacheflush.h>
 #include <linux/highmem.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -60,6 +61,97 @@ static void iopt_rw_page(struct iopt_rw *rw, struct page *page)
 	iopt_rw_advance(rw, length);
 }
 
+/* Are pages that follow each other memory like any other to the kernel? */
+static bool iopt_rw_is_flat(const struct iopt_rw *rw)
+{
+	return !IS_ENABLED(CONFIG_HIGHMEM) &&
+	       !(rw->write && ARCH_IMPLEMENTS_FLUSH_DCACHE_PAGE);
+}
+
+/**
+ * struct iopt_page_words - a page as what it is copied by
+ * @words: all of it
+ */
+struct iopt_page_words {
+	u64 words[PAGE_SIZE / sizeof(u64)];
+};
+
+/* So constant in size and alignment that it is done on the spot. */
+static __always_inline void iopt_copy_page(void *to, const void *from)
+{
+	*(struct iopt_page_words *)to = *(const struct iopt_page_words *)from;
+}
+
+/* Where the kernel has a page of memory that it need not map. */
+static __always_inline void *iopt_pfn_address(unsigned long pfn)
+{
+	return __va(PFN_PHYS(pfn));
+}
+
+/* So many of the next pages are copied whole, from and to such addresses. */
+static unsigned long iopt_rw_whole_pages(const struct iopt_rw *rw,
+					 unsigned long npages)
+{
+	if (!iopt_rw_is_flat(rw) ||
+	    !PAGE_ALIGNED(rw->first_byte | (unsigned long)rw->data))
+		return 0;
+	return min(npages, rw->length / PAGE_SIZE);
+}
+
+/* Copy what of it lies in consecutive pages, in the first of which it begins. */
+static void iopt_rw_run(struct iopt_rw *rw, unsigned long pfn,
+			unsigned long npages)
+{
+	unsigned long whole = iopt_rw_whole_pages(rw, npages);
+	void *data = rw->data;
+	unsigned long i;
+
+	if (rw->write)
+		for (i = 0; i != whole; i++, data += PAGE_SIZE)
+			iopt_copy_page(iopt_pfn_address(pfn + i), data);
+	else
+		for (i = 0; i != whole; i++, data += PAGE_SIZE)
+			iopt_copy_page(data, iopt_pfn_address(pfn + i));
+	iopt_rw_advance(rw, whole * PAGE_SIZE);
+	for (; i != npages && rw->length; i++)
+		iopt_rw_page(rw, pfn_to_page(pfn + i));
+}
+
+/* The same of pages that need not follow each other. */
+static void iopt_rw_pfns(struct iopt_rw *rw, const unsigned long *pfns,
+			 unsigned long npages)
+{
+	unsigned long whole = iopt_rw_whole_pages(rw, npages);
+	void *data = rw->data;
+	unsigned long i;
+
+	if (rw->write)
+		for (i = 0; i != whole; i++, data += PAGE_SIZE)
+			iopt_copy_page(iopt_pfn_address(pfns[i]), data);
+	else
+		for (i = 0; i != whole; i++, data += PAGE_SIZE)
+			iopt_copy_page(data, iopt_pfn_address(pfns[i]));
+	iopt_rw_advance(rw, whole * PAGE_SIZE);
+	for (; i != npages && rw->length; i++)
+		iopt_rw_page(rw, pfn_to_page(pfns[i]));
+}
+
+/* Copy all of it, which lies in a single page, without moving on. */
+static void iopt_rw_in_page(const struct iopt_rw *rw, unsigned long pfn)
+{
+	struct iopt_rw step;
+
+	if (rw->length == PAGE_SIZE && iopt_rw_whole_pages(rw, 1)) {
+		if (rw->write)
+			iopt_copy_page(iopt_pfn_address(pfn), rw->data);
+		else
+			iopt_copy_page(rw->data, iopt_pfn_address(pfn));
+		return;
+	}
+	step = *rw;
+	iopt_rw_page(&step, pfn_to_page(pfn));
+}
+
 static unsigned long iopt_rw_index(const struct iopt_rw *rw)
 {
 	return rw->first_byte / PAGE_SIZE;
@@ -98,20 +190,14 @@ static void iopt_rw_ready_pages(struct iopt_rw *rw,
 		iopt_rw_page(rw, ready->upages[i]);
 }
 
-/* No page fault is taken. In a section. Return: 0 or -EAGAIN. */
-static int iopt_rw_user(struct iopt_pages *pages, struct iopt_rw *rw)
+/* All of it through the user mapping. No page fault is taken. */
+static bool iopt_rw_user(struct iopt_pages *pages, const struct iopt_rw *rw)
 {
 	void __user *uptr = (void __user *)iopt_user_address(pages, rw);
-	long rc;
 
 	if (rw->write)
-		rc = copy_to_user_nofault(uptr, rw->data, rw->length);
-	else
-		rc = copy_from_user_nofault(rw->data, uptr, rw->length);
-	if (rc)
-		return -EAGAIN;
-	iopt_rw_advance(rw, rw->length);
-	return 0;
+		return !copy_to_user_nofault(uptr, rw->data, rw->length);
+	return !copy_from_user_nofault(rw->data, uptr, rw->length);
 }
 
 /* In a section: copy what nobody has pinned, if it has been made ready. */
@@ -123,31 +209,63 @@ static int iopt_rw_uncovered(struct iopt_pages *pages, struct iopt_rw *rw,
 		return 0;
 	}
 	rw->length = min(rw->length, ready->length);
-	return iopt_rw_is_mapped(pages, rw) ? iopt_rw_user(pages, rw) : -EAGAIN;
+	if (!iopt_rw_is_mapped(pages, rw) || !iopt_rw_user(pages, rw))
+		return -EAGAIN;
+	iopt_rw_advance(rw, rw->length);
+	return 0;
 }
 
-/* In a section: copy what somebody keeps pinned. */
-static int iopt_rw_covered(struct iopt_pages *pages, struct iopt_rw *rw,
-			   const struct iopt_cover *cover)
+/* Empty a batch. If it was too small for what was scattered, make it larger. */
+static void iopt_rw_next_batch(struct pfn_batch *batch, unsigned long npages)
 {
-	unsigned long npages = cover->last_index - cover->first_index + 1;
+	bool was_full = !pfn_batch_room(batch);
+
+	pfn_batch_clear(batch);
+	if (was_full && npages && batch->runs == batch->inline_runs)
+		pfn_batch_reserve(batch, npages,
+				  READ_ONCE(iopt_temp_bytes_limit));
+}
+
+/* In a section: copy what a slice keeps pinned. Return: 0 or -EIO. */
+static int iopt_rw_shown(struct iopt_slice *slice, struct iopt_rw *rw,
+			 const struct iopt_cover *cover)
+{
+	unsigned long first_page = cover->first_index - slice->span.start;
+	unsigned long end_page = cover->last_index - slice->span.start + 1;
 	const struct pfn_run *run;
 	struct pfn_batch batch __uninitialized;
 
 	pfn_batch_init(&batch);
-	if (cover->slice)
-		iopt_slice_read(cover->slice, cover->first_index -
-					      cover->slice->span.start,
-				npages, &batch);
-	else
-		iopt_held_read(pages->held, cover->first_index, npages, &batch);
-	if (pfn_batch_is_empty(&batch))
-		return -EIO;
-	pfn_batch_for_each_run(&batch, run) {
-		for (u32 i = 0; i < run->npfns && rw->length; i++)
-			iopt_rw_page(rw, pfn_to_page(run->pfn + i));
+	while (first_page != end_page) {
+		unsigned long npages = iopt_slice_read(slice, first_page,
+						       end_page - first_page,
+						       &batch);
+
+		if (!npages)
+			break;
+		pfn_batch_for_each_run(&batch, run)
+			iopt_rw_run(rw, run->pfn, run->npfns);
+		first_page += npages;
+		iopt_rw_next_batch(&batch, end_page - first_page);
 	}
-	return 0;
+	pfn_batch_destroy(&batch);
+	return first_page == end_page ? 0 : -EIO;
+}
+
+/* In a section: copy what accesses keep pinned. */
+static void iopt_rw_held(struct iopt_held *held, struct iopt_rw *rw,
+			 const struct iopt_cover *cover)
+{
+	unsigned long index = cover->first_index;
+
+	while (index <= cover->last_index) {
+		unsigned long npages = cover->last_index - index + 1;
+		const unsigned long *pfns = iopt_held_pfns(held, index,
+							   &npages);
+
+		iopt_rw_pfns(rw, pfns, npages);
+		index += npages;
+	}
 }
 
 /*
@@ -167,10 +285,16 @@ static int iopt_rw_locked(struct iopt_slice *slice, struct iopt_rw *rw,
 		return -ESTALE;
 	iopt_rw_end_at(rw, slice->span.last);
 	cover.last_index = iopt_rw_last_index(rw);
-	if (iopt_pages_cover(slice->pages, &cover) != IOPT_TIER_NONE)
-		return iopt_rw_covered(slice->pages, rw, &cover);
-	iopt_rw_end_at(rw, cover.last_index);
-	return iopt_rw_uncovered(slice->pages, rw, ready);
+	switch (iopt_pages_cover(slice->pages, &cover)) {
+	case IOPT_TIER_SLICE:
+		return iopt_rw_shown(cover.slice, rw, &cover);
+	case IOPT_TIER_HELD:
+		iopt_rw_held(slice->pages->held, rw, &cover);
+		return 0;
+	default:
+		iopt_rw_end_at(rw, cover.last_index);
+		return iopt_rw_uncovered(slice->pages, rw, ready);
+	}
 }
 
 /* Return: bytes copied, or as iopt_rw_locked(). */
@@ -310,37 +434,49 @@ int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw)
 	return 0;
 }
 
+/* Is nobody in a section, nor has anybody pinned a page? At this moment. */
+static bool iopt_pages_are_free(const struct iopt_pages *pages)
+{
+	struct iopt_held *held = READ_ONCE(pages->held);
+
+	return hlist_empty(&pages->busy) &&
+	       !READ_ONCE(pages->slices.rb_root.rb_node) &&
+	       (!held || xa_empty(&held->blocks));
+}
+
 /**
  * iopt_slice_rw_page() - make a small copy if nothing has to be waited for
- * @slice: through which slice
+ * @slice: through which slice, which is not gone and does not go
  * @rw: the copy, of bytes that the slice shows
  *
  * Most copies are like this: of bytes of one page, with nobody in a section over
  * these pages, and no page fault to be taken. Then no section is begun; its place is
- * taken by the lock under which that would have to be done.
+ * taken by the lock under which that would have to be done. Not even that is needed
+ * where nobody has pinned a page: who does so meanwhile pins what the process sees,
+ * and so does the copy.
  *
  * Context: process or kernel thread, the map's lock; does not sleep.
  * Return: true with the copy made; false with nothing done but a copy that
  * iopt_slice_rw() makes again.
  */
-bool iopt_slice_rw_page(struct iopt_slice *slice, struct iopt_rw *rw)
+bool iopt_slice_rw_page(struct iopt_slice *slice, const struct iopt_rw *rw)
 {
 	struct iopt_pages *pages = slice->pages;
-	unsigned long pfn = 0;
+	unsigned long pfn = IOPT_PFN_UNKNOWN;
 
 	if (offset_in_page(rw->first_byte) + rw->length > PAGE_SIZE)
 		return false;
+	if (iopt_pages_are_free(pages))
+		return iopt_rw_is_mapped(pages, rw) && iopt_rw_user(pages, rw);
 
 	guard(spinlock)(&pages->lock);
 
-	if (!hlist_empty(&pages->busy))
-		return false;
-	if (pages->held || !RB_EMPTY_ROOT(&pages->slices.rb_root))
-		pfn = iopt_pages_peek(pages, iopt_rw_index(rw));
+	if (hlist_empty(&pages->busy))
+		pfn = iopt_slice_try_peek(slice, iopt_rw_index(rw));
 	if (pfn == IOPT_PFN_UNKNOWN)
 		return false;
 	if (!pfn)
-		return iopt_rw_is_mapped(pages, rw) && !iopt_rw_user(pages, rw);
-	iopt_rw_page(rw, pfn_to_page(pfn));
+		return iopt_rw_is_mapped(pages, rw) && iopt_rw_user(pages, rw);
+	iopt_rw_in_page(rw, pfn);
 	return true;
 }
