@@ -10,7 +10,7 @@
  *
  * Drivers call from wherever they are, with their own locks held, also from
  * inside the callback: so the mutex here is held for a few instructions, never
- * while anything is called.
+ * while anything is called. Short copies do without: see iommufd_access_try_lock().
  */
 #include <linux/bug.h>
 #include <linux/cleanup.h>
@@ -26,7 +26,8 @@
  * struct iommufd_seat - an access's place in an IOAS
  * @user: as the IOVA map knows it
  * @access: whose
- * @ioas: where; used by the access. NULL while the seat is empty
+ * @ioas: where; used by the access. NULL while the seat is empty; read under RCU as
+ *	well
  */
 struct iommufd_seat {
 	struct iopt_user user;
@@ -41,7 +42,8 @@ struct iommufd_seat {
  * @data: for @ops
  * @mutex: guards what follows, but for the inside of the seats
  * @seats: two
- * @active: where it pins, NULL while it has no IOAS or is changing it
+ * @active: where it pins, NULL while it has no IOAS or is changing it; read under RCU
+ *	as well
  * @holding: where its pins are, NULL while it has no IOAS
  * @changing: somebody attaches, replaces or detaches
  */
@@ -88,7 +90,7 @@ static int iommufd_seat_take(struct iommufd_seat *seat,
 	if (rc)
 		iommufd_object_unuse(&ioas->obj);
 	else
-		seat->ioas = ioas;
+		WRITE_ONCE(seat->ioas, ioas);
 	return rc;
 }
 
@@ -99,7 +101,7 @@ static void iommufd_seat_leave(struct iommufd_seat *seat)
 
 	iopt_user_stop(&ioas->iopt, &seat->user);
 	iopt_user_remove(&ioas->iopt, &seat->user);
-	seat->ioas = NULL;
+	WRITE_ONCE(seat->ioas, NULL);
 	iommufd_object_unuse(&ioas->obj);
 }
 
@@ -108,7 +110,7 @@ static void iommufd_access_begin_change(struct iommufd_access *access)
 	lockdep_assert_held(&access->mutex);
 
 	access->changing = true;
-	access->active = NULL;
+	WRITE_ONCE(access->active, NULL);
 }
 
 static void iommufd_access_end_change(struct iommufd_access *access,
@@ -116,7 +118,7 @@ static void iommufd_access_end_change(struct iommufd_access *access,
 {
 	guard(mutex)(&access->mutex);
 
-	access->active = seat;
+	WRITE_ONCE(access->active, seat);
 	access->holding = seat;
 	access->changing = false;
 }
@@ -269,7 +271,7 @@ static int iommufd_access_move(struct iommufd_access *access, u32 ioas_id)
 		new_seat = old_seat;
 	} else {
 		scoped_guard(mutex, &access->mutex)
-			access->active = NULL;
+			WRITE_ONCE(access->active, NULL);
 		iommufd_seat_leave(old_seat);
 	}
 	iommufd_access_end_change(access, new_seat);
@@ -394,7 +396,7 @@ EXPORT_SYMBOL_NS_GPL(iommufd_access_pin_pages, IOMMUFD);
 void iommufd_access_unpin_pages(struct iommufd_access *access,
 				unsigned long iova, unsigned long length)
 {
-	struct iopt_access_request request;
+	struct iopt_access_request request __uninitialized;
 	struct iommufd_seat *seat;
 
 	if (WARN_ON(iommufd_access_range(&request, iova, length)))
@@ -407,6 +409,70 @@ void iommufd_access_unpin_pages(struct iommufd_access *access,
 	iopt_user_put(&seat->user);
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_access_unpin_pages, IOMMUFD);
+
+/*
+ * The active seat and its IOAS's map locked for reading, without the mutex. Most
+ * copies are short, and end before the lock is given back: then nothing else has to
+ * keep the seat. That the map is the seat's is known when it is locked; before that,
+ * RCU keeps the memory of an IOAS.
+ *
+ * Return: NULL with nothing locked, for calls that have to take the long way.
+ */
+static struct iommufd_seat *iommufd_access_try_lock(struct iommufd_access *access)
+{
+	struct iommufd_seat *seat;
+	struct iommufd_ioas *ioas;
+
+	guard(rcu)();
+
+	seat = READ_ONCE(access->active);
+	ioas = seat ? READ_ONCE(seat->ioas) : NULL;
+	if (!ioas || !iopt_user_try_lock(&ioas->iopt, &seat->user))
+		return NULL;
+	if (likely(READ_ONCE(seat->ioas) == ioas))
+		return seat;
+	up_read(&ioas->iopt.iova_rwsem);
+	return NULL;
+}
+
+/* The seat is not kept any more. */
+static void iommufd_access_unlock(struct iommufd_seat *seat)
+{
+	up_read(&seat->ioas->iopt.iova_rwsem);
+}
+
+static bool iommufd_access_rw_at_once(struct iommufd_access *access,
+				      unsigned long iova, struct iopt_rw *rw)
+{
+	struct iommufd_seat *seat = iommufd_access_try_lock(access);
+	bool done;
+
+	if (!seat)
+		return false;
+	done = iopt_rw_at_once(&seat->ioas->iopt, iova, rw);
+	iommufd_access_unlock(seat);
+	return done;
+}
+
+/* The long way. */
+static noinline int iommufd_access_rw_slow(struct iommufd_access *access,
+					   unsigned long iova,
+					   struct iopt_rw *rw)
+{
+	struct iopt_access_request request = { .write = rw->write };
+	struct iommufd_seat *seat;
+	int rc;
+
+	rc = iommufd_access_range(&request, iova, rw->length);
+	if (rc)
+		return rc;
+	seat = iommufd_access_get(access, &access->active);
+	if (!seat)
+		return -ENOENT;
+	rc = iopt_rw_access(&seat->ioas->iopt, &seat->user, &request, rw);
+	iopt_user_put(&seat->user);
+	return rc;
+}
 
 /**
  * iommufd_access_rw() - copy from or to the memory behind a range of IOVA
@@ -428,24 +494,16 @@ EXPORT_SYMBOL_NS_GPL(iommufd_access_unpin_pages, IOMMUFD);
 int iommufd_access_rw(struct iommufd_access *access, unsigned long iova,
 		      void *data, size_t len, unsigned int flags)
 {
-	struct iopt_access_request request = {
-		.write = flags & IOMMUFD_ACCESS_RW_WRITE,
-	};
 	struct iopt_rw rw = {
+		.length = len,
 		.data = data,
+		.write = flags & IOMMUFD_ACCESS_RW_WRITE,
 		.pins = flags & __IOMMUFD_ACCESS_RW_SLOW_PATH,
 	};
-	struct iommufd_seat *seat;
-	int rc;
 
-	rc = iommufd_access_range(&request, iova, len);
-	if (rc)
-		return rc;
-	seat = iommufd_access_get(access, &access->active);
-	if (!seat)
-		return -ENOENT;
-	rc = iopt_rw_access(&seat->ioas->iopt, &seat->user, &request, &rw);
-	iopt_user_put(&seat->user);
-	return rc;
+	/* 0 is not small. */
+	if (len - 1 < PAGE_SIZE && iommufd_access_rw_at_once(access, iova, &rw))
+		return 0;
+	return iommufd_access_rw_slow(access, iova, &rw);
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_access_rw, IOMMUFD);

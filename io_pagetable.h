@@ -254,9 +254,34 @@ int iopt_pin(struct io_pagetable *iopt, struct iopt_user *user,
 	     struct page **out_pages);
 void iopt_unpin(struct io_pagetable *iopt, struct iopt_user *user,
 		unsigned long iova, unsigned long last_iova);
+bool iopt_rw_at_once(struct io_pagetable *iopt, unsigned long iova,
+		     struct iopt_rw *rw);
 int iopt_rw_access(struct io_pagetable *iopt, struct iopt_user *user,
 		   const struct iopt_access_request *request,
 		   struct iopt_rw *rw);
+
+/**
+ * iopt_user_try_lock() - lock the map for a user's call, if that is at once
+ * @iopt: the map
+ * @user: the user
+ *
+ * With the lock it is in the map, and stays.
+ *
+ * Context: any that keeps the memory of both, such as RCU; does not sleep.
+ * Return: true with the map's lock held for reading; false also if the user is
+ * leaving.
+ */
+static inline bool iopt_user_try_lock(struct io_pagetable *iopt,
+				      struct iopt_user *user)
+{
+	if (!down_read_trylock(&iopt->iova_rwsem))
+		return false;
+	/* Pairs with iopt_user_add(), which can be that to another map. */
+	if (likely(!smp_load_acquire(&user->leaving)))
+		return true;
+	up_read(&iopt->iova_rwsem);
+	return false;
+}
 
 /* iopt_dirty.c */
 int iopt_track_dirty(struct io_pagetable *iopt, struct iopt_domain *member,

@@ -36,9 +36,10 @@ int iopt_user_add(struct io_pagetable *iopt, struct iopt_user *user)
 {
 	int rc;
 
-	user->leaving = false;
 	atomic_long_set(&user->pinned_pages, 0);
 	refcount_set(&user->calls, 1);
+	/* Who finds it like this knows what was done when it left the last map. */
+	smp_store_release(&user->leaving, false);
 	rc = xa_alloc(&iopt->users, &user->index, XA_ZERO_ENTRY, xa_limit_31b,
 		      GFP_KERNEL_ACCOUNT);
 	if (rc)
@@ -319,6 +320,20 @@ static int iopt_piece_check(const struct iopt_access_walk *walk,
 	return 0;
 }
 
+static int iopt_access_find_locked(const struct iopt_access_walk *walk,
+				   bool is_first,
+				   struct iopt_access_piece *piece)
+{
+	lockdep_assert_held(&walk->iopt->iova_rwsem);
+
+	if (walk->user->leaving)
+		return -ENOENT;
+	if (!iopt_piece_at(walk->iopt, walk->iova, walk->last_iova, piece) ||
+	    piece->area->state == IOPT_AREA_MAPPING)
+		return -ENOENT;
+	return iopt_piece_check(walk, piece, is_first);
+}
+
 /* Find the piece at the walk's position, and keep its area. */
 static int iopt_access_find(const struct iopt_access_walk *walk, bool is_first,
 			    struct iopt_access_piece *piece)
@@ -327,15 +342,46 @@ static int iopt_access_find(const struct iopt_access_walk *walk, bool is_first,
 
 	guard(rwsem_read)(&walk->iopt->iova_rwsem);
 
-	if (walk->user->leaving)
-		return -ENOENT;
-	if (!iopt_piece_at(walk->iopt, walk->iova, walk->last_iova, piece) ||
-	    piece->area->state == IOPT_AREA_MAPPING)
-		return -ENOENT;
-	rc = iopt_piece_check(walk, piece, is_first);
+	rc = iopt_access_find_locked(walk, is_first, piece);
 	if (!rc)
 		iopt_area_get(piece->area);
 	return rc;
+}
+
+/* Under the map's lock, with the area LIVE. */
+static void iopt_count_pinned(const struct iopt_access_walk *walk,
+			      const struct iopt_access_piece *piece)
+{
+	unsigned long npages = iopt_piece_npages(piece);
+
+	atomic_long_add(npages, &piece->area->pinned_pages);
+	atomic_long_add(npages, &walk->user->pinned_pages);
+}
+
+/*
+ * The same, for a pin. One of a page that is pinned already takes no longer than to
+ * find it, and is done on the spot: then the area is not kept, and NULL.
+ */
+static int iopt_pin_find(const struct iopt_access_walk *walk, bool is_first,
+			 struct iopt_access_piece *piece,
+			 struct page **out_pages)
+{
+	int rc;
+
+	guard(rwsem_read)(&walk->iopt->iova_rwsem);
+
+	rc = iopt_access_find_locked(walk, is_first, piece);
+	if (rc)
+		return rc;
+	if (iopt_piece_npages(piece) == 1 &&
+	    iopt_pages_try_pin_again(piece->area->slice.pages,
+				     iopt_piece_index(piece), out_pages)) {
+		iopt_count_pinned(walk, piece);
+		piece->area = NULL;
+	} else {
+		iopt_area_get(piece->area);
+	}
+	return 0;
 }
 
 /* Step over a piece. Return: false at the end of the range. */
@@ -367,8 +413,7 @@ static int iopt_piece_commit(const struct iopt_access_walk *walk,
 		return -EINVAL;
 	if (last_iova > piece->area->slice.iova.last_iova)
 		return -EAGAIN;
-	atomic_long_add(iopt_piece_npages(piece), &piece->area->pinned_pages);
-	atomic_long_add(iopt_piece_npages(piece), &walk->user->pinned_pages);
+	iopt_count_pinned(walk, piece);
 	return 0;
 }
 
@@ -414,16 +459,18 @@ int iopt_pin(struct io_pagetable *iopt, struct iopt_user *user,
 		.write = request->write,
 		.whole_pages = true,
 	};
-	struct iopt_access_piece piece;
+	struct iopt_access_piece piece __uninitialized;
 	bool is_first = true, more;
 	int rc;
 
 	do {
-		rc = iopt_access_find(&walk, is_first, &piece);
+		rc = iopt_pin_find(&walk, is_first, &piece, out_pages);
 		if (rc)
 			break;
-		rc = iopt_piece_pin(&walk, &piece, out_pages);
-		iopt_area_put(piece.area);
+		if (piece.area) {
+			rc = iopt_piece_pin(&walk, &piece, out_pages);
+			iopt_area_put(piece.area);
+		}
 		if (rc == -EAGAIN) {
 			more = true;
 			continue;
@@ -442,21 +489,43 @@ int iopt_pin(struct io_pagetable *iopt, struct iopt_user *user,
 
 /*
  * Unpinning finds its area in whatever state it is: with pins through it, it
- * cannot go.
+ * cannot go. Where others have pinned the same, the pins are given up on the spot:
+ * then the area is not kept, and NULL.
  */
-static int iopt_unpin_find(struct io_pagetable *iopt, unsigned long iova,
-			   unsigned long last_iova,
+static int iopt_unpin_find(struct io_pagetable *iopt, struct iopt_user *user,
+			   unsigned long iova, unsigned long last_iova,
 			   struct iopt_access_piece *piece)
 {
+	unsigned long npages;
+
 	guard(rwsem_read)(&iopt->iova_rwsem);
 
 	if (!iopt_piece_at(iopt, iova, last_iova, piece))
 		return -ENOENT;
-	if (atomic_long_read(&piece->area->pinned_pages) <
-	    iopt_piece_npages(piece))
+	npages = iopt_piece_npages(piece);
+	if (atomic_long_read(&piece->area->pinned_pages) < npages)
 		return -ENOENT;
-	iopt_area_get(piece->area);
+	if (iopt_pages_try_unpin(piece->area->slice.pages,
+				 iopt_piece_index(piece), npages)) {
+		iopt_count_unpinned(piece->area, user, npages);
+		piece->area = NULL;
+	} else {
+		iopt_area_get(piece->area);
+	}
 	return 0;
+}
+
+/* With the area kept. Return: false if there were no pins to give up. */
+static bool iopt_piece_unpin(const struct iopt_access_piece *piece,
+			     struct iopt_user *user)
+{
+	unsigned long npages = iopt_piece_npages(piece);
+
+	if (!iopt_pages_remove_access(piece->area->slice.pages,
+				      iopt_piece_index(piece), npages))
+		return false;
+	iopt_count_unpinned(piece->area, user, npages);
+	return true;
 }
 
 /**
@@ -473,71 +542,51 @@ static int iopt_unpin_find(struct io_pagetable *iopt, unsigned long iova,
 void iopt_unpin(struct io_pagetable *iopt, struct iopt_user *user,
 		unsigned long iova, unsigned long last_iova)
 {
-	struct iopt_access_piece piece;
+	struct iopt_access_piece piece __uninitialized;
 	bool more;
 
 	do {
-		unsigned long npages;
-
-		if (WARN_ON_ONCE(iopt_unpin_find(iopt, iova, last_iova,
+		if (WARN_ON_ONCE(iopt_unpin_find(iopt, user, iova, last_iova,
 						 &piece)))
 			return;
-		npages = iopt_piece_npages(&piece);
-		if (!WARN_ON_ONCE(!iopt_pages_remove_access(piece.area->slice.pages,
-							    iopt_piece_index(&piece),
-							    npages)))
-			iopt_count_unpinned(piece.area, user, npages);
-		iopt_area_put(piece.area);
+		if (piece.area) {
+			WARN_ON_ONCE(!iopt_piece_unpin(&piece, user));
+			iopt_area_put(piece.area);
+		}
 		more = iova + (piece.length - 1) != last_iova;
 		iova += piece.length;
 	} while (more);
 }
 
-/* A copy that takes no longer than to find its area is made while that is kept. */
-static bool iopt_rw_at_once(struct io_pagetable *iopt, struct iopt_user *user,
-			    const struct iopt_access_request *request,
-			    struct iopt_rw *rw)
+/**
+ * iopt_rw_at_once() - iopt_rw_access() if nothing has to be waited for
+ * @iopt: the map
+ * @iova: first byte
+ * @rw: all but @first_byte are set, @length to 1 or more
+ *
+ * Most copies are like this: they take no longer than to find the area.
+ *
+ * Context: the map's lock held for reading, with a user in the map; does not sleep.
+ * Return: false with nothing done but what iopt_rw_access() does again, also if
+ * that will not like the range.
+ */
+bool iopt_rw_at_once(struct io_pagetable *iopt, unsigned long iova,
+		     struct iopt_rw *rw)
 {
+	struct iopt_area *area = iopt_area_from(iopt, iova);
 	struct iopt_slice *slice;
-	struct iopt_area *area;
 
-	guard(rwsem_read)(&iopt->iova_rwsem);
+	lockdep_assert_held(&iopt->iova_rwsem);
 
-	area = iopt_area_from(iopt, request->first_iova);
-	if (user->leaving || !area || area->state != IOPT_AREA_LIVE)
+	if (!area || area->state != IOPT_AREA_LIVE)
 		return false;
 	slice = &area->slice;
-	if (slice->iova.first_iova > request->first_iova ||
-	    slice->iova.last_iova < request->last_iova ||
-	    !iopt_slice_allows(slice, request->write))
+	if (slice->iova.first_iova > iova ||
+	    slice->iova.last_iova - iova < rw->length - 1 ||
+	    !iopt_slice_allows(slice, rw->write))
 		return false;
-	rw->first_byte = iopt_slice_byte(slice, request->first_iova);
-	rw->length = request->last_iova - request->first_iova + 1;
+	rw->first_byte = iopt_slice_byte(slice, iova);
 	return iopt_slice_rw_page(slice, rw);
-}
-
-static noinline int iopt_rw_areas(struct iopt_access_walk *walk,
-				  struct iopt_rw *rw)
-{
-	struct iopt_access_piece piece;
-	bool more;
-	int rc;
-
-	do {
-		rc = iopt_access_find(walk, false, &piece);
-		if (rc)
-			return rc;
-		rw->first_byte = piece.first_byte;
-		rw->length = piece.length;
-		rc = iopt_slice_rw(&piece.area->slice, rw);
-		iopt_area_put(piece.area);
-		if (rc && rc != -ESTALE)
-			return rc;
-		/* If the area has been cut, the rest is found anew. */
-		piece.length -= rw->length;
-		more = !piece.length || iopt_access_advance(walk, &piece);
-	} while (more);
-	return 0;
 }
 
 /**
@@ -557,18 +606,31 @@ int iopt_rw_access(struct io_pagetable *iopt, struct iopt_user *user,
 		   const struct iopt_access_request *request,
 		   struct iopt_rw *rw)
 {
-	struct iopt_access_walk walk __uninitialized;
-
-	rw->write = request->write;
-	if (request->last_iova - request->first_iova < PAGE_SIZE &&
-	    iopt_rw_at_once(iopt, user, request, rw))
-		return 0;
-	walk = (struct iopt_access_walk){
+	struct iopt_access_walk walk = {
 		.iopt = iopt,
 		.user = user,
 		.iova = request->first_iova,
 		.last_iova = request->last_iova,
 		.write = request->write,
 	};
-	return iopt_rw_areas(&walk, rw);
+	struct iopt_access_piece piece;
+	bool more;
+	int rc;
+
+	rw->write = request->write;
+	do {
+		rc = iopt_access_find(&walk, false, &piece);
+		if (rc)
+			return rc;
+		rw->first_byte = piece.first_byte;
+		rw->length = piece.length;
+		rc = iopt_slice_rw(&piece.area->slice, rw);
+		iopt_area_put(piece.area);
+		if (rc && rc != -ESTALE)
+			return rc;
+		/* If the area has been cut, the rest is found anew. */
+		piece.length -= rw->length;
+		more = !piece.length || iopt_access_advance(&walk, &piece);
+	} while (more);
+	return 0;
 }

@@ -1400,12 +1400,28 @@ static unsigned long pages_in(const struct model_plan *plan)
 	return npages;
 }
 
+/* At once, if it can be; but not always. */
+static int copy_range(struct model *m, struct model_user *user,
+		      const struct iopt_access_request *request)
+{
+	struct iopt_rw rw = { .data = m->buffer, .pins = below(m, 4) == 0 };
+	struct io_pagetable *iopt = &m->iopts[user->map];
+
+	if (below(m, 2)) {
+		guard(rwsem_read)(&iopt->iova_rwsem);
+		rw.write = request->write;
+		rw.length = request->last_iova - request->first_iova + 1;
+		if (iopt_rw_at_once(iopt, request->first_iova, &rw))
+			return 0;
+	}
+	return iopt_rw_access(iopt, &user->user, request, &rw);
+}
+
 static void do_rw(struct model *m)
 {
 	unsigned long npages = 1 + below(m, MODEL_RW_PAGES);
 	unsigned int skip = below(m, 3) * 8;
 	struct iopt_access_request request = { .write = below(m, 2) };
-	struct iopt_rw rw = { .data = m->buffer, .pins = below(m, 4) == 0 };
 	struct model_user *user;
 	struct model_plan plan;
 	unsigned long iova;
@@ -1417,10 +1433,10 @@ static void do_rw(struct model *m)
 	plan_range(m, user->map, iova, npages, &plan);
 	expected = rw_error(m, &plan, request.write);
 	request.first_iova = iova + skip;
-	request.last_iova = iova + npages * PAGE_SIZE - 1 - below(m, 64);
+	request.last_iova = iova + npages * PAGE_SIZE - 1 - below(m, 2) * 33;
 	fill_buffer(m, npages, skip);
 	arm(m, user->map);
-	rc = iopt_rw_access(&m->iopts[user->map], &user->user, &request, &rw);
+	rc = copy_range(m, user, &request);
 	judge(m, "copy to or from", rc, expected);
 	if (rc)
 		take_over_buffer(m, &plan, pages_in(&plan));
