@@ -7,7 +7,8 @@
  *	selftest_domain.c	the driver's page tables, and its personalities
  *	selftest_nested.c	domains without a page table of their own
  *	selftest_fault.c	page requests of the devices
- *	selftest_dirty.c	the driver's dirty bits, and a device that writes
+ *	selftest_dirty.c	the driver's device table and dirty bits, and a device
+ *				that writes
  *	selftest_access.c	an in-kernel user, driven through a file
  *	selftest_switch.c	what a test can set, below /sys/kernel/debug/iommufd_mock
  */
@@ -15,6 +16,7 @@
 #define __IOMMUFD_SELFTEST_H
 
 #include <linux/iommu.h>
+#include <linux/list.h>
 #include <linux/rwsem.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
@@ -113,11 +115,22 @@ struct mock_request {
 	bool is_parent;
 };
 
+/**
+ * struct mock_table_entry - how the device table says what a device goes through
+ * @item: in mock_domain.devices
+ * @is_valid: something translates for the device
+ * @records_dirty: what it writes to becomes dirty
+ */
+struct mock_table_entry {
+	struct list_head item;
+	bool is_valid;
+	bool records_dirty;
+};
+
 /* selftest_domain.c */
 struct iommu_domain *mock_domain_create(const struct mock_request *request);
 enum mock_kind mock_domain_kind(struct iommu_domain *domain);
 bool mock_domain_is_ours(const struct iommu_domain *domain);
-void mock_domain_count_device(struct iommu_domain *domain, int change);
 void mock_domain_count_nested(struct iommu_domain *domain, int change);
 
 /* selftest_nested.c */
@@ -159,6 +172,10 @@ u64 iommufd_test_place_iova(struct io_pagetable *iopt,
 			    struct iommufd_test_place place);
 
 /* selftest_dirty.c */
+void mock_domain_enter(struct iommu_domain *domain,
+		       struct mock_table_entry *entry);
+void mock_domain_leave(struct iommu_domain *domain,
+		       struct mock_table_entry *entry);
 int iommufd_test_dirty(struct iommufd_ucmd *ucmd);
 
 /* selftest_access.c */
@@ -188,6 +205,8 @@ u32 mock_switch_unpin_pages(void);
 bool mock_switch_copies_in_worker(void);
 void mock_switch_delay_report(unsigned long addr);
 void mock_switch_delay_map(unsigned long first_iova, unsigned long last_iova);
+void mock_switch_delay_attach(void);
+void mock_switch_delay_tracking(void);
 void mock_switch_init(void);
 void mock_switch_exit(void);
 

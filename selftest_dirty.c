@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Dirty bits of the mock IOMMU, and the op with which a test plays a device that
- * writes.
+ * The device table and the dirty bits of the mock IOMMU, and the op with which a test
+ * plays a device that writes.
  *
  * What a driver of 6.12 gets wrong without a word when it is asked for the wrong
  * thing, gets a warning here:
@@ -12,6 +12,11 @@
  *
  * The IOTLB sets the bit of a leaf once and remembers that it has. So after a clearing
  * read, what is written leaves no trace before the IOTLB is flushed of the leaf.
+ *
+ * Whether the writes of a device are recorded at all, its entry in the device table
+ * says. As AMD's driver does, this one writes an entry with no lock held: so it must
+ * not be called for an attach or a detach while it switches tracking on or off. Else a
+ * device that has come is not recorded, or one that has gone is let in again.
  */
 #include <linux/iommu.h>
 #include <linux/math64.h>
@@ -73,7 +78,87 @@ void mock_flush_dirty(struct mock_domain *mock, unsigned long iova,
 		mock_update(mock, iova, MOCK_ENTRY_NOTED, 0);
 }
 
-/* -- the driver's side -- */
+/* -- the device table -- */
+
+/**
+ * mock_domain_enter() - a device comes
+ * @domain: one of ours
+ * @entry: of the device, which is in no domain
+ *
+ * Context: Process context, may sleep.
+ */
+void mock_domain_enter(struct iommu_domain *domain,
+		       struct mock_table_entry *entry)
+{
+	struct mock_domain *mock = to_mock(domain);
+	bool records_dirty;
+
+	scoped_guard(mutex, &mock->device_lock)
+		list_add_tail(&entry->item, &mock->devices);
+	records_dirty = READ_ONCE(mock->tracks_dirty);
+	mock_switch_delay_attach();
+	WRITE_ONCE(entry->records_dirty, records_dirty);
+	WRITE_ONCE(entry->is_valid, true);
+}
+
+/**
+ * mock_domain_leave() - a device goes
+ * @domain: where it is
+ * @entry: of the device
+ *
+ * Context: Process context, may sleep.
+ */
+void mock_domain_leave(struct iommu_domain *domain,
+		       struct mock_table_entry *entry)
+{
+	struct mock_domain *mock = to_mock(domain);
+
+	WRITE_ONCE(entry->is_valid, false);
+	scoped_guard(mutex, &mock->device_lock)
+		list_del(&entry->item);
+	if (READ_ONCE(entry->is_valid))
+		mock_complain(mock, 0, "a device that has gone was let in again");
+}
+
+/* Return: whether the writes of all devices are recorded. */
+static bool mock_domain_records(struct mock_domain *mock)
+{
+	struct mock_table_entry *entry;
+
+	guard(mutex)(&mock->device_lock);
+
+	list_for_each_entry(entry, &mock->devices, item) {
+		if (!READ_ONCE(entry->records_dirty))
+			return false;
+	}
+	return true;
+}
+
+static void mock_entry_set_tracking(struct mock_table_entry *entry, bool enabled)
+{
+	bool is_valid = READ_ONCE(entry->is_valid);
+
+	mock_switch_delay_tracking();
+	WRITE_ONCE(entry->records_dirty, enabled);
+	WRITE_ONCE(entry->is_valid, is_valid);
+}
+
+static int mock_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
+{
+	struct mock_domain *mock = to_mock(domain);
+	struct mock_table_entry *entry;
+
+	if (iommufd_should_fail())
+		return -EIO;
+	guard(mutex)(&mock->device_lock);
+
+	list_for_each_entry(entry, &mock->devices, item)
+		mock_entry_set_tracking(entry, enabled);
+	WRITE_ONCE(mock->tracks_dirty, enabled);
+	return 0;
+}
+
+/* -- the dirty bits: the driver's side -- */
 
 /**
  * struct mock_dirty_read - a read in progress
@@ -170,14 +255,6 @@ static int mock_read_and_clear_dirty(struct iommu_domain *domain,
 	return 0;
 }
 
-static int mock_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
-{
-	if (iommufd_should_fail())
-		return -EIO;
-	WRITE_ONCE(to_mock(domain)->tracks_dirty, enabled);
-	return 0;
-}
-
 const struct iommu_dirty_ops mock_dirty_ops = {
 	.set_dirty_tracking = mock_set_dirty_tracking,
 	.read_and_clear_dirty = mock_read_and_clear_dirty,
@@ -185,22 +262,29 @@ const struct iommu_dirty_ops mock_dirty_ops = {
 
 /* -- the device's side -- */
 
-/* A device writes to an address, if it can. */
-static bool mock_write_entry(struct mock_domain *mock, unsigned long iova)
+/* A device writes to an address, if it can. @records: that is recorded. */
+static bool mock_write_entry(struct mock_domain *mock, unsigned long iova,
+			     bool records)
 {
 	unsigned long entry = mock_load(mock, iova);
 
 	if (!mock_is_mapped(entry))
 		return false;
-	if (!(entry & MOCK_ENTRY_NOTED))
+	if (records && !(entry & MOCK_ENTRY_NOTED))
 		mock_update(mock, iova, 0, MOCK_ENTRY_DIRTY);
 	return true;
 }
 
-/* Write to all that is mapped of a range. Return: whether there was anything. */
+/*
+ * Write to all that is mapped of a range. If one of the devices is not recorded, it
+ * is that one which does it.
+ *
+ * Return: whether there was anything.
+ */
 static bool mock_write_range(struct mock_domain *mock, unsigned long first_iova,
 			     unsigned long last_iova)
 {
+	bool records = mock_domain_records(mock);
 	bool is_mapped = false;
 	unsigned long index;
 	void *slot;
@@ -208,8 +292,8 @@ static bool mock_write_range(struct mock_domain *mock, unsigned long first_iova,
 	xa_for_each_range(&mock->entries, index, slot,
 			  mock_index(mock, first_iova),
 			  mock_index(mock, last_iova))
-		is_mapped |= mock_write_entry(mock,
-					      index << mock->granule_shift);
+		is_mapped |= mock_write_entry(mock, index << mock->granule_shift,
+					      records);
 	return is_mapped;
 }
 

@@ -560,7 +560,7 @@ static void mock_domain_free(struct iommu_domain *domain)
 	struct mock_domain *mock = to_mock(domain);
 
 	mock_check_entries(mock);
-	if (atomic_read(&mock->nr_devices))
+	if (!list_empty(&mock->devices))
 		mock_complain(mock, 0, "freed with a device attached");
 	if (atomic_read(&mock->nr_nested))
 		mock_complain(mock, 0, "freed with a domain nested on it");
@@ -604,6 +604,8 @@ struct iommu_domain *mock_domain_create(const struct mock_request *request)
 	if (request->kind == MOCK_EXACT && request->has_huge)
 		mock->personality = &mock_huge;
 	mock->granule_shift = __ffs(mock->personality->pgsizes);
+	INIT_LIST_HEAD(&mock->devices);
+	mutex_init(&mock->device_lock);
 	/* As real drivers, have the page table paid for by who maps. */
 	xa_init_flags(&mock->entries, XA_FLAGS_ACCOUNT);
 
@@ -639,18 +641,6 @@ enum mock_kind mock_domain_kind(struct iommu_domain *domain)
 bool mock_domain_is_ours(const struct iommu_domain *domain)
 {
 	return domain->ops == &mock_paging_ops;
-}
-
-/**
- * mock_domain_count_device - a device comes or goes
- * @domain: one of ours
- * @change: 1 or -1
- *
- * Context: Any.
- */
-void mock_domain_count_device(struct iommu_domain *domain, int change)
-{
-	atomic_add(change, &to_mock(domain)->nr_devices);
 }
 
 /**

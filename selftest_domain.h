@@ -3,13 +3,15 @@
  * The page tables of the mock IOMMU: what the files have to know that work on them.
  *
  *	selftest_domain.c	map, unmap, flush, and the personalities
- *	selftest_dirty.c	dirty bits
+ *	selftest_dirty.c	device table, dirty bits
  */
 #ifndef __IOMMUFD_SELFTEST_DOMAIN_H
 #define __IOMMUFD_SELFTEST_DOMAIN_H
 
 #include <linux/bits.h>
 #include <linux/iommu.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/xarray.h>
 
 #include "selftest.h"
@@ -86,7 +88,8 @@ struct mock_personality {
  * @gap_bytes: how long it is, 0 if there is none
  * @granule_shift: log2 of the smallest page
  * @entries: entry by number of the smallest page
- * @nr_devices: so many are attached, also to domains nested on it
+ * @devices: those attached, also to domains nested on it, struct mock_table_entry
+ * @device_lock: guards @devices, and changes of @tracks_dirty
  * @nr_nested: so many domains are nested on it
  * @next_iova: where the last map call ended
  * @nr_adjoining: so many calls have gone on where another ended
@@ -104,7 +107,8 @@ struct mock_domain {
 	unsigned long gap_bytes;
 	unsigned int granule_shift;
 	struct xarray entries;
-	atomic_t nr_devices;
+	struct list_head devices;
+	struct mutex device_lock; /* devices, tracks_dirty */
 	atomic_t nr_nested;
 	unsigned long next_iova;
 	unsigned int nr_adjoining;

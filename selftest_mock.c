@@ -42,6 +42,7 @@
  * @coherency: whether its DMA snoops caches
  * @domain: the paging or nested domain it is attached to or NULL; guarded by the
  *	core, which does one attach at a time in a group
+ * @entry: in the device table
  * @faults: its page requests
  */
 struct mock_dev {
@@ -52,6 +53,7 @@ struct mock_dev {
 	enum mock_kind kind;
 	enum mock_coherency coherency;
 	struct iommu_domain *domain;
+	struct mock_table_entry entry;
 	struct mock_faults faults;
 };
 
@@ -143,14 +145,6 @@ static bool mock_lacks_msi_window(const struct iommu_domain *domain)
 	       type == IOMMU_RESV_SW_MSI && !domain->iova_cookie;
 }
 
-static void mock_count_device(struct iommu_domain *domain, int change)
-{
-	if (mock_nested_is_ours(domain))
-		mock_nested_count_device(domain, change);
-	else
-		mock_domain_count_device(domain, change);
-}
-
 /* Does the paging domain that a device is to go through do for it? */
 static int mock_check_paging(struct iommu_domain *paging, struct device *dev)
 {
@@ -168,6 +162,24 @@ static struct iommu_domain *mock_paging_below(struct iommu_domain *domain)
 	if (mock_nested_is_ours(domain))
 		return mock_nested_parent(domain);
 	return mock_domain_is_ours(domain) ? domain : NULL;
+}
+
+static void mock_dev_enter(struct mock_dev *mdev, struct iommu_domain *domain)
+{
+	mdev->domain = domain;
+	if (mock_nested_is_ours(domain))
+		mock_nested_count_device(domain, 1);
+	mock_domain_enter(mock_paging_below(domain), &mdev->entry);
+}
+
+static void mock_dev_leave(struct mock_dev *mdev)
+{
+	struct iommu_domain *domain = mdev->domain;
+
+	mdev->domain = NULL;
+	mock_domain_leave(mock_paging_below(domain), &mdev->entry);
+	if (mock_nested_is_ours(domain))
+		mock_nested_count_device(domain, -1);
 }
 
 /**
@@ -193,10 +205,9 @@ int mock_dev_attach(struct iommu_domain *domain, struct device *dev)
 		return rc;
 
 	if (mdev->domain)
-		mock_count_device(mdev->domain, -1);
-	mdev->domain = paging ? domain : NULL;
-	if (mdev->domain)
-		mock_count_device(mdev->domain, 1);
+		mock_dev_leave(mdev);
+	if (paging)
+		mock_dev_enter(mdev, domain);
 	mock_faults_attached(&mdev->faults, !mdev->domain);
 	return 0;
 }

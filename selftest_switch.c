@@ -34,6 +34,10 @@
  * pin_gate		the same for whoever pins one of these user addresses
  * report_gate		the same for the report of a page fault at one of these addresses,
  *			when the core has found out whose it is
+ * attach_gate		the same, with 0 for an address, for an attach that has found out
+ *			whether to record dirty pages, and has not told the hardware yet
+ * track_gate		and for the driver when it has read what the hardware is told of
+ *			a device, and has not written yet whether to record dirty pages
  * fault_pages		n: a page fault is of a group of n more pages in front of it
  * fault_is_late		changes of the domain do not wait for page faults under way
  * faults_reported, faults_withheld, faults_success, faults_invalid, faults_failure
@@ -100,6 +104,8 @@ struct mock_gate {
 static MOCK_GATE(mock_map_gate);
 static MOCK_GATE(mock_pin_gate);
 static MOCK_GATE(mock_report_gate);
+static MOCK_GATE(mock_attach_gate);
+static MOCK_GATE(mock_track_gate);
 
 /* A reserved region of all devices; there is none while the length is 0. */
 static struct {
@@ -347,6 +353,27 @@ void mock_switch_delay_report(unsigned long addr)
 	mock_gate_pass(&mock_report_gate, addr, addr);
 }
 
+/**
+ * mock_switch_delay_attach - wait as long as an attach is to take longer
+ *
+ * Context: Process context, may sleep; less long after a fatal signal.
+ */
+void mock_switch_delay_attach(void)
+{
+	mock_gate_pass(&mock_attach_gate, 0, 0);
+}
+
+/**
+ * mock_switch_delay_tracking - wait as long as a switch of dirty tracking is to take
+ *	longer
+ *
+ * Context: Process context, may sleep; less long after a fatal signal.
+ */
+void mock_switch_delay_tracking(void)
+{
+	mock_gate_pass(&mock_track_gate, 0, 0);
+}
+
 /* -- the files -- */
 
 static ssize_t mock_copy_line(char *line, size_t room, const char __user *from,
@@ -513,6 +540,10 @@ void mock_switch_init(void)
 	debugfs_create_file("pin_gate", 0600, dir, &mock_pin_gate,
 			    &mock_gate_fops);
 	debugfs_create_file("report_gate", 0600, dir, &mock_report_gate,
+			    &mock_gate_fops);
+	debugfs_create_file("attach_gate", 0600, dir, &mock_attach_gate,
+			    &mock_gate_fops);
+	debugfs_create_file("track_gate", 0600, dir, &mock_track_gate,
 			    &mock_gate_fops);
 	mock_faults_add_switches(dir);
 	debugfs_create_atomic_t("fail_map_entry", 0600, dir,
