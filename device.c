@@ -450,18 +450,47 @@ static int iommufd_group_join(struct iommufd_group *igroup,
 	return 0;
 }
 
+static int iommufd_group_attach_first(struct iommufd_group *igroup,
+				      struct iommufd_hwpt *hwpt,
+				      struct iommu_attach_handle *handle)
+{
+	int rc;
+
+	iommufd_gate_enter(iommufd_hwpt_gate(hwpt));
+	rc = iommu_attach_group_handle(hwpt->member.domain, igroup->group,
+				       handle);
+	iommufd_gate_leave(iommufd_hwpt_gate(hwpt));
+	return rc;
+}
+
+/* What the one gets, the other loses. */
+static int iommufd_group_replace(struct iommufd_group *igroup,
+				 struct iommufd_hwpt *hwpt,
+				 struct iommu_attach_handle *handle)
+{
+	int rc;
+
+	iommufd_gate_enter(iommufd_hwpt_gate(hwpt));
+	iommufd_gate_enter(iommufd_hwpt_gate(igroup->hwpt));
+	rc = iommu_replace_group_handle(igroup->group, hwpt->member.domain,
+					handle);
+	iommufd_gate_leave(iommufd_hwpt_gate(igroup->hwpt));
+	iommufd_gate_leave(iommufd_hwpt_gate(hwpt));
+	return rc;
+}
+
 /* Have the core and the driver do it. */
 static int iommufd_group_attach(struct iommufd_group *igroup,
-				struct iommu_domain *domain,
+				struct iommufd_hwpt *hwpt,
 				struct iommufd_attachment *attachment)
 {
 	struct iommu_attach_handle *handle = &attachment->handle;
 	int rc;
 
 	if (igroup->hwpt)
-		rc = iommu_replace_group_handle(igroup->group, domain, handle);
+		rc = iommufd_group_replace(igroup, hwpt, handle);
 	else
-		rc = iommu_attach_group_handle(domain, igroup->group, handle);
+		rc = iommufd_group_attach_first(igroup, hwpt, handle);
 	if (!rc)
 		iommufd_attachment_settle(attachment);
 	return rc;
@@ -479,7 +508,7 @@ static int iommufd_group_switch(struct iommufd_group *igroup,
 	rc = iommufd_group_join(igroup, new, hwpt->fault);
 	if (rc)
 		return rc;
-	rc = iommufd_group_attach(igroup, hwpt->member.domain, new);
+	rc = iommufd_group_attach(igroup, hwpt, new);
 	if (rc) {
 		iommufd_group_leave(igroup, new);
 		return rc;
@@ -494,7 +523,9 @@ static int iommufd_group_switch(struct iommufd_group *igroup,
 static void iommufd_group_detach(struct iommufd_group *igroup,
 				 struct iommufd_hwpt *hwpt)
 {
+	iommufd_gate_enter(iommufd_hwpt_gate(hwpt));
 	iommu_detach_group_handle(hwpt->member.domain, igroup->group);
+	iommufd_gate_leave(iommufd_hwpt_gate(hwpt));
 	iommufd_group_leave(igroup, iommufd_group_current(igroup));
 }
 

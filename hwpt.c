@@ -173,6 +173,7 @@ iommufd_hwpt_begin(struct iommufd_ioas *ioas,
 	hwpt->ioas = ioas;
 	hwpt->is_nest_parent = request->flags & IOMMU_HWPT_ALLOC_NEST_PARENT;
 	INIT_LIST_HEAD(&hwpt->ioas_item);
+	iommufd_gate_init(&hwpt->member.attach_gate);
 
 	rc = iommufd_object_use(&ioas->obj);
 	if (!rc) {

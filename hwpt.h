@@ -78,6 +78,12 @@ static inline struct iommufd_hwpt *iommufd_hwpt_paging(struct iommufd_hwpt *hwpt
 	return hwpt->parent ?: hwpt;
 }
 
+/* What to enter before a driver changes which devices go through the HWPT. */
+static inline struct iommufd_gate *iommufd_hwpt_gate(struct iommufd_hwpt *hwpt)
+{
+	return &iommufd_hwpt_paging(hwpt)->member.attach_gate;
+}
+
 struct iommufd_hwpt *
 iommufd_hwpt_begin(struct iommufd_ioas *ioas,
 		   const struct iommufd_hwpt_request *request);

@@ -108,6 +108,9 @@ unsigned long iopt_wanted_alignment(struct io_pagetable *iopt);
 bool iopt_areas_aligned(struct io_pagetable *iopt, unsigned long alignment);
 bool iopt_is_wanted(struct io_pagetable *iopt);
 
+/* iopt_dirty.c */
+int iopt_switch_dirty(struct iopt_domain *member, bool enable);
+
 /* iopt_track.c */
 void iopt_lose_track(struct io_pagetable *iopt);
 void iopt_track_newcomer(struct io_pagetable *iopt, struct iopt_domain *member);

@@ -447,6 +447,26 @@ static int iopt_forget_dirty(struct io_pagetable *iopt,
 }
 
 /**
+ * iopt_switch_dirty() - have the devices of a domain leave a trace of what they write
+ * @member: its domain has dirty_ops
+ * @enable: they do from now on; else they do not
+ *
+ * Drivers go through the devices that are attached. AMD's sets one up that comes for
+ * what it saw before it was among them, and so it would leave no trace; and it writes
+ * the table entry of one that goes as it was before that. VT-d's fails for a device that
+ * is not set up yet. So none comes or goes meanwhile.
+ *
+ * Context: process; sleeps while devices are attached and detached.
+ * Return: 0 or the driver's -errno.
+ */
+int iopt_switch_dirty(struct iopt_domain *member, bool enable)
+{
+	guard(iommufd_gate)(&member->attach_gate);
+
+	return domain_io_track_dirty(member->domain, enable);
+}
+
+/**
  * iopt_track_dirty() - have a domain note which pages devices write to, or not
  * @iopt: the map
  * @member: from a successful iopt_domain_add(), not removed before this returns
@@ -467,5 +487,5 @@ int iopt_track_dirty(struct io_pagetable *iopt, struct iopt_domain *member,
 		return -EOPNOTSUPP;
 	if (enable)
 		rc = iopt_forget_dirty(iopt, member);
-	return rc ?: domain_io_track_dirty(member->domain, enable);
+	return rc ?: iopt_switch_dirty(member, enable);
 }

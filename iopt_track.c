@@ -16,7 +16,6 @@
 #include <linux/iommu.h>
 #include <linux/rculist.h>
 
-#include "domain_io.h"
 #include "iopt_area.h"
 
 /**
@@ -44,13 +43,11 @@ void iopt_lose_track(struct io_pagetable *iopt)
  */
 void iopt_track_newcomer(struct io_pagetable *iopt, struct iopt_domain *member)
 {
-	struct iommu_domain *domain = member->domain;
-
 	lockdep_assert_held(&iopt->change_turn);
 
 	if (!iopt->tracks_dirty)
 		return;
-	if (domain->dirty_ops && !domain_io_track_dirty(domain, true))
+	if (member->domain->dirty_ops && !iopt_switch_dirty(member, true))
 		return;
 	guard(iopt_write)(iopt);
 	iopt_lose_track(iopt);
@@ -98,7 +95,7 @@ static int iopt_switch_off(struct io_pagetable *iopt)
 		int error = 0;
 
 		if (!member->leave_seq && member->domain->dirty_ops)
-			error = domain_io_track_dirty(member->domain, false);
+			error = iopt_switch_dirty(member, false);
 		rc = rc ?: error;
 	}
 	guard(iopt_write)(iopt);

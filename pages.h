@@ -34,6 +34,7 @@
 #include <linux/xarray.h>
 
 #include "domain_io.h"
+#include "gate.h"
 #include "iova_alloc.h"
 #include "pfn_batch.h"
 
@@ -229,6 +230,8 @@ struct iopt_busy {
  * @domain: the domain
  * @add_seq: number of the change that added it, from 1
  * @leave_seq: number of the change that removes it, 0 while it is wanted
+ * @attach_gate: who has a driver attach or detach devices of the domain is inside; it
+ *	is closed while the driver switches dirty tracking of its devices
  * @item: in iopt_domains.members
  * @stuck: it has left, and a slice in quarantine still shows in it: it stays in
  *	the set until it is freed
@@ -238,6 +241,7 @@ struct iopt_domain {
 	struct iommu_domain *domain;
 	u64 add_seq;
 	u64 leave_seq;
+	struct iommufd_gate attach_gate;
 	struct list_head item;
 	bool stuck;
 	struct rcu_head rcu;

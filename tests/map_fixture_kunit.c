@@ -188,6 +188,7 @@ struct map_domain *map_domain_make(struct map_fixture *f,
 	KUNIT_ASSERT_NOT_NULL(f->test, domain->fake);
 	domain->fake->yields = f->yields;
 	domain->member.domain = &domain->fake->domain;
+	iommufd_gate_init(&domain->member.attach_gate);
 	return domain;
 }
 

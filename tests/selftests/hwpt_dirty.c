@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "mock.h"
+#include "task.h"
 #include "harness.h"
 
 #define TRACKING	IOMMU_HWPT_ALLOC_DIRTY_TRACKING
@@ -694,6 +695,83 @@ TEST_F(dirty, device_that_cannot_track)
 	ASSERT_EQ(0, write_at(self->fd, self->hwpt, APERTURE));
 	EXPECT_EQ(0, destroy(self->fd, tracking.stdev));
 	EXPECT_FALSE(is_clean(self, APERTURE, self->page));
+}
+
+static int move_device(const struct task *task)
+{
+	return mock_replace(task->fd, task->mock, task->id);
+}
+
+static int destroy_device(const struct task *task)
+{
+	return destroy(task->fd, task->mock->stdev);
+}
+
+static int switch_on(const struct task *task)
+{
+	return set_dirty(task->fd, task->id, ENABLE);
+}
+
+/*
+ * A device comes to @target, whose bits are those of @hwpt, while these are switched
+ * on: what the device writes to is dirty as soon as both have returned.
+ */
+static void check_device_comes(struct __test_metadata *_metadata,
+			       FIXTURE_DATA(dirty) *self, __u32 target)
+{
+	struct task move = { move_device, self->fd, &self->mock, target };
+	struct task start = { switch_on, self->fd, NULL, self->hwpt };
+
+	ASSERT_EQ(0, set_dirty(self->fd, self->hwpt, 0));
+	ASSERT_EQ(0, mock_replace(self->fd, &self->mock, self->ioas));
+	ASSERT_EQ(0, close_gate(ATTACH_GATE, 0, 0));
+	ASSERT_EQ(0, begin_task(&move));
+	ASSERT_TRUE(gate_is_busy(ATTACH_GATE));
+	ASSERT_EQ(0, begin_task(&start));
+	let_overtake();
+	ASSERT_EQ(0, open_gate(ATTACH_GATE));
+	EXPECT_EQ(0, end_task(&move));
+	EXPECT_EQ(0, end_task(&start));
+	EXPECT_TRUE(is_clean(self, APERTURE, self->page));
+	ASSERT_EQ(0, write_at(self->fd, self->hwpt, APERTURE));
+	EXPECT_FALSE(is_clean(self, APERTURE, self->page));
+}
+
+TEST_F(dirty, device_comes_meanwhile)
+{
+	__u32 nested;
+
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->small, self->page, APERTURE));
+	check_device_comes(_metadata, self, self->hwpt);
+
+	ASSERT_EQ(0, hwpt_alloc(self->fd, TRACKING | IOMMU_HWPT_ALLOC_NEST_PARENT,
+				self->mock.idev, self->ioas, &self->hwpt));
+	ASSERT_EQ(0, nested_alloc(self->fd, self->mock.idev, self->hwpt, 0, &nested));
+	check_device_comes(_metadata, self, nested);
+}
+
+/* A device goes while the bits are switched on, and is not let in again. */
+TEST_F(dirty, device_goes_meanwhile)
+{
+	struct task tasks[] = {
+		{ move_device, self->fd, &self->mock, self->ioas },
+		{ destroy_device, self->fd, &self->mock },
+	};
+	struct task start = { switch_on, self->fd, NULL, self->hwpt };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(tasks); i++) {
+		ASSERT_EQ(0, mock_replace(self->fd, &self->mock, self->hwpt));
+		ASSERT_EQ(0, set_dirty(self->fd, self->hwpt, 0));
+		ASSERT_EQ(0, close_gate(TRACK_GATE, 0, 0));
+		ASSERT_EQ(0, begin_task(&start));
+		ASSERT_TRUE(gate_is_busy(TRACK_GATE));
+		ASSERT_EQ(0, begin_task(&tasks[i]));
+		let_overtake();
+		ASSERT_EQ(0, open_gate(TRACK_GATE));
+		EXPECT_EQ(0, end_task(&start));
+		EXPECT_EQ(0, end_task(&tasks[i]));
+	}
 }
 
 struct mapper {

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "mock.h"
+#include "task.h"
 #include "type1.h"
 #include "harness.h"
 
@@ -572,6 +573,38 @@ TEST_F(type1, domain_comes)
 	ASSERT_EQ(0, write_at(self->fd, strict.hwpt, APERTURE + self->page));
 	EXPECT_EQ(1, count_dirty(self, APERTURE, self->bytes));
 	EXPECT_EQ(0x02, self->bits[0]);
+}
+
+static int attach_another(const struct task *task)
+{
+	return mock_device(task->fd, task->id, task->mock);
+}
+
+static int start(const struct task *task)
+{
+	return dirty_pages(task->fd, START);
+}
+
+/* A device that comes to a domain while that is switched on is not left out. */
+TEST_F(type1, device_comes_meanwhile)
+{
+	struct mock mock;
+	struct task attach = { attach_another, self->fd, &mock, self->ioas };
+	struct task track = { start, self->fd };
+
+	ASSERT_EQ(0, map_each(self, DMA_RW, APERTURE));
+	ASSERT_EQ(0, close_gate(ATTACH_GATE, 0, 0));
+	ASSERT_EQ(0, begin_task(&attach));
+	ASSERT_TRUE(gate_is_busy(ATTACH_GATE));
+	ASSERT_EQ(0, begin_task(&track));
+	let_overtake();
+	ASSERT_EQ(0, open_gate(ATTACH_GATE));
+	ASSERT_EQ(0, end_task(&attach));
+	ASSERT_EQ(0, end_task(&track));
+	ASSERT_EQ(self->mock.hwpt, mock.hwpt);
+	EXPECT_EQ(0, count_dirty(self, APERTURE, self->bytes));
+	ASSERT_EQ(0, write_at(self->fd, mock.hwpt, APERTURE + self->page));
+	EXPECT_EQ(1, count_dirty(self, APERTURE, self->bytes));
 }
 
 /* All that can be written to is dirty, again and again; what cannot be is not. */
