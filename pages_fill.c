@@ -286,6 +286,31 @@ static bool iopt_unfill_is_covered(struct iopt_slice *slice,
 }
 
 /*
+ * Read PFNs back. It takes an array only where runs are many, which those of large
+ * pages are not.
+ */
+static unsigned long iopt_slice_read_many(struct iopt_slice *slice,
+					  unsigned long first_page,
+					  unsigned long npages,
+					  struct pfn_batch *batch)
+{
+	unsigned long done = iopt_slice_read(slice, first_page, npages, batch);
+
+	if (done == npages ||
+	    !pfn_batch_grow(batch, min(slice->filled_pages, IOPT_UNFILL_RUNS),
+			    READ_ONCE(iopt_temp_bytes_limit)))
+		return done;
+	return done + iopt_slice_read(slice, first_page + done, npages - done,
+				      batch);
+}
+
+static void iopt_slice_init_batch(struct pfn_batch *batch)
+{
+	pfn_batch_init(batch);
+	pfn_batch_reserve(batch, 0, READ_ONCE(iopt_temp_bytes_limit));
+}
+
+/*
  * Take the next pages out of every member and unpin them.
  *
  * Return: true with *first_page behind them; false when a driver failed, and it is
@@ -304,7 +329,8 @@ static bool iopt_unfill_next(struct iopt_slice *slice,
 	is_covered = iopt_unfill_is_covered(slice, *first_page, npages);
 	/* What is not going to be unpinned need not be known. */
 	if (!is_covered)
-		npages = iopt_slice_read(slice, *first_page, npages, batch);
+		npages = iopt_slice_read_many(slice, *first_page, npages,
+					      batch);
 	if (!npages)
 		return false;
 	span = iopt_slice_span(slice, *first_page, npages);
@@ -327,9 +353,7 @@ static int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
 	struct pfn_batch batch __uninitialized;
 	int rc = 0;
 
-	pfn_batch_init(&batch);
-	pfn_batch_reserve(&batch, min(slice->filled_pages, IOPT_UNFILL_RUNS),
-			  READ_ONCE(iopt_temp_bytes_limit));
+	iopt_slice_init_batch(&batch);
 
 	while (first_page != slice->filled_pages) {
 		if (!iopt_unfill_next(slice, &first_page, &batch, unpinned)) {
@@ -404,15 +428,14 @@ static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
 	struct pfn_batch batch __uninitialized;
 	int rc = 0;
 
-	pfn_batch_init(&batch);
-	pfn_batch_reserve(&batch, min(slice->filled_pages, IOPT_UNFILL_RUNS),
-			  READ_ONCE(iopt_temp_bytes_limit));
+	iopt_slice_init_batch(&batch);
 
 	while (first_page != slice->filled_pages) {
 		unsigned long npages = slice->filled_pages - first_page;
 
 		npages = iopt_slice_bound(slice, first_page, npages);
-		npages = iopt_slice_read(slice, first_page, npages, &batch);
+		npages = iopt_slice_read_many(slice, first_page, npages,
+					      &batch);
 		if (WARN_ON_ONCE(!npages)) {
 			rc = -ENOTRECOVERABLE;
 			break;

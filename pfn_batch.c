@@ -58,23 +58,43 @@ void pfn_batch_reserve(struct pfn_batch *batch, size_t max_runs,
 		       size_t limit_bytes)
 {
 	size_t limit_runs = max(limit_bytes / sizeof(struct pfn_run), 1);
-	struct pfn_run *runs;
 
 	if (WARN_ON(batch->runs != batch->inline_runs || batch->end_run))
 		return;
 
-	max_runs = min3(max_runs, limit_runs, (size_t)U32_MAX);
 	batch->max_runs = min(limit_runs, PFN_BATCH_INLINE_RUNS);
-	if (max_runs <= batch->max_runs)
-		return;
+	pfn_batch_grow(batch, max_runs, limit_bytes);
+}
+
+/**
+ * pfn_batch_grow - make room for more runs behind those there are, if memory allows
+ * @batch: a batch
+ * @max_runs: runs there is use for, those there are included
+ * @limit_bytes: bytes of array not to exceed
+ *
+ * For who does not know beforehand whether there are many. A batch grows once.
+ *
+ * Context: May sleep.
+ * Return: whether there is more room than there was.
+ */
+bool pfn_batch_grow(struct pfn_batch *batch, size_t max_runs,
+		    size_t limit_bytes)
+{
+	struct pfn_run *runs;
+
+	max_runs = min3(max_runs, limit_bytes / sizeof(*runs), (size_t)U32_MAX);
+	if (batch->runs != batch->inline_runs || max_runs <= batch->max_runs)
+		return false;
 
 	runs = kmalloc_array(max_runs, sizeof(*runs), GFP_KERNEL_ACCOUNT |
 						      __GFP_NOWARN |
 						      __GFP_NORETRY);
 	if (!runs)
-		return;
+		return false;
+	memcpy(runs, batch->runs, batch->end_run * sizeof(*runs));
 	batch->runs = runs;
 	batch->max_runs = max_runs;
+	return true;
 }
 
 /* Do pages starting at @pfn prolong @run, without making it too long? */

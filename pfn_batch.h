@@ -55,6 +55,8 @@ void pfn_batch_init(struct pfn_batch *batch);
 void pfn_batch_destroy(struct pfn_batch *batch);
 void pfn_batch_reserve(struct pfn_batch *batch, size_t max_runs,
 		       size_t limit_bytes);
+bool pfn_batch_grow(struct pfn_batch *batch, size_t max_runs,
+		    size_t limit_bytes);
 
 bool pfn_batch_add(struct pfn_batch *batch, unsigned long pfn, u32 npfns);
 size_t pfn_batch_add_pages(struct pfn_batch *batch, struct page **pages,

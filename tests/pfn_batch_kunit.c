@@ -232,6 +232,40 @@ static void reserve_without_memory_stays(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, measure_capacity(f), PFN_BATCH_INLINE_RUNS);
 }
 
+static void add_lone_pages(struct fixture *f, size_t first, size_t end)
+{
+	for (size_t n = first; n < end; n++) {
+		expect_page(f, 2 * n);
+		KUNIT_EXPECT_TRUE(kunit_get_current_test(),
+				  pfn_batch_add(&f->batch, 2 * n, 1));
+	}
+	KUNIT_EXPECT_FALSE(kunit_get_current_test(),
+			   pfn_batch_add(&f->batch, 2 * end, 1));
+}
+
+/* A full batch goes on where it was, once. */
+static void grow_keeps_what_is_there(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	const size_t run_bytes = sizeof(struct pfn_run);
+
+	pfn_batch_reserve(&f->batch, 3, 5 * run_bytes);
+	add_lone_pages(f, 0, 5);
+	pfn_batch_skip_front(&f->batch, 2);
+	drop_expected_front(f, 2);
+
+	KUNIT_EXPECT_FALSE(test, pfn_batch_grow(&f->batch, 5, SIZE_MAX));
+	KUNIT_EXPECT_FALSE(test, pfn_batch_grow(&f->batch, 20, 5 * run_bytes));
+	KUNIT_EXPECT_FALSE(test, pfn_batch_grow(&f->batch, SIZE_MAX, SIZE_MAX));
+	KUNIT_EXPECT_TRUE(test, batch_matches(f));
+	KUNIT_EXPECT_TRUE(test, pfn_batch_grow(&f->batch, 20, 9 * run_bytes));
+	KUNIT_EXPECT_TRUE(test, batch_matches(f));
+	KUNIT_EXPECT_EQ(test, pfn_batch_room(&f->batch), 4);
+	add_lone_pages(f, 5, 9);
+	KUNIT_EXPECT_TRUE(test, batch_matches(f));
+	KUNIT_EXPECT_FALSE(test, pfn_batch_grow(&f->batch, 20, SIZE_MAX));
+}
+
 /* Room is for runs, wherever they are; a run that prolongs needs none. */
 static void room_is_what_can_still_be_added(struct kunit *test)
 {
@@ -525,6 +559,7 @@ static struct kunit_case pfn_batch_cases[] = {
 	KUNIT_CASE(reserve_keeps_its_limit),
 	KUNIT_CASE(reserve_never_shrinks_without_a_limit),
 	KUNIT_CASE(reserve_without_memory_stays),
+	KUNIT_CASE(grow_keeps_what_is_there),
 	KUNIT_CASE(room_is_what_can_still_be_added),
 	KUNIT_CASE(clear_keeps_the_array),
 	KUNIT_CASE(add_pages_finds_every_break),
