@@ -33,13 +33,14 @@ struct domain_io_step {
  * struct domain_io_call - a call of domain_io_map()
  * @domain: where
  * @iommu_prot: how
- * @small_pages: as in struct domain_io_span
+ * @small_bytes: how much a call may map at a time if no leaf is to be larger than a
+ *	page; 0 if leaves may be
  * @done: bytes mapped, from the first on
  */
 struct domain_io_call {
 	struct iommu_domain *domain;
 	int iommu_prot;
-	bool small_pages;
+	unsigned long small_bytes;
 	unsigned long done;
 };
 
@@ -109,15 +110,34 @@ static int domain_io_scrub(struct iommu_domain *domain,
 	return rc;
 }
 
-/* One page of memory, in the domain's largest pages that are not larger. */
+/*
+ * VT-d's driver makes the largest leaves that a call has room for, whatever page size
+ * it is told: so a call is shorter than the next size. That is a page where there are
+ * all powers of two, as on AMD.
+ *
+ * virtio-iommu can unmap what one call has mapped only as a whole, and no driver says
+ * whether it can do better. Those of 6.12 that make domains for user space themselves
+ * do: VT-d's, AMD's and SMMUv3's. To the others each page is a call.
+ */
+static unsigned long domain_io_small_bytes(const struct iommu_domain *domain)
+{
+	unsigned long larger = domain->pgsize_bitmap & -(2 * PAGE_SIZE);
+
+	if (!larger || !domain->owner || !domain->owner->domain_alloc_user)
+		return PAGE_SIZE;
+	return (larger & -larger) - PAGE_SIZE;
+}
+
+/* Pages of memory, in the domain's largest pages that are not larger. */
 static void domain_io_choose_small(const struct iommu_domain *domain,
-				   struct domain_io_step *step)
+				   struct domain_io_step *step,
+				   unsigned long length)
 {
 	unsigned long fits = domain->pgsize_bitmap &
 			     (PAGE_SIZE | (PAGE_SIZE - 1));
 
 	step->pgsize = 1UL << __fls(fits);
-	step->pgcount = PAGE_SIZE / step->pgsize;
+	step->pgcount = length / step->pgsize;
 }
 
 static void domain_io_choose(const struct domain_io_call *call,
@@ -126,8 +146,9 @@ static void domain_io_choose(const struct domain_io_call *call,
 	if (domain_io_is_page(call->domain, step, length)) {
 		step->pgsize = PAGE_SIZE;
 		step->pgcount = 1;
-	} else if (call->small_pages) {
-		domain_io_choose_small(call->domain, step);
+	} else if (call->small_bytes) {
+		domain_io_choose_small(call->domain, step,
+				       min(length, call->small_bytes));
 	} else {
 		domain_io_choose_large(call->domain, step, length);
 	}
@@ -186,7 +207,8 @@ int domain_io_map(struct iommu_domain *domain,
 	struct domain_io_call call = {
 		.domain = domain,
 		.iommu_prot = iommu_prot,
-		.small_pages = span->small_pages,
+		.small_bytes = span->small_pages ?
+			       domain_io_small_bytes(domain) : 0,
 	};
 	unsigned int offset = span->page_offset;
 	const struct pfn_run *run;

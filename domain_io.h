@@ -4,7 +4,7 @@
  * table, and what it takes care of so that no driver of 6.12 gets it wrong.
  *
  * - A range is only unmapped if it starts and ends where maps did and has no
- *   hole in it (I6). A driver may widen an unmap to the leaf it meets, stop at
+ *   hole in it (I6), or where pages did that were to have leaves of their own. A driver may widen an unmap to the leaf it meets, stop at
  *   a hole, or warn: so it never meets one.
  * - A map that fails leaves nothing behind (I8). A driver may report "nothing
  *   mapped" and have written half of the entries: so what it was asked for is
@@ -38,8 +38,8 @@ struct pfn_batch;
  * @first_iova: IOVA of the first byte
  * @length: bytes; the batch's pages less @page_offset and an unused tail
  * @page_offset: bytes of the first page that lie before @first_iova
- * @small_pages: map each page in a call of its own, with no larger leaf, so that
- *	an unmap can begin and end at any page
+ * @small_pages: map with no leaf larger than a page, so that an unmap can begin and
+ *	end at any page
  */
 struct domain_io_span {
 	unsigned long first_iova;

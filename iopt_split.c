@@ -4,8 +4,8 @@
  * type1 in its first version.
  *
  * A driver can unmap what a map call made, as a whole and at its borders only
- * (I6). So areas can be cut only while every page is mapped by a call of its own
- * (iopt_domains.small_pages). Nothing is remapped: two slices show what one did.
+ * (I6). So areas can be cut only while domains are mapped such that each page is a
+ * border (iopt_domains.small_pages). Nothing is remapped: two slices show what one did.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>

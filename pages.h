@@ -252,7 +252,7 @@ struct iopt_domain {
  * @members: struct iopt_domain, youngest last; freed by RCU. Changed by whose
  *	turn it is to change the set, read under RCU
  * @seq: number of the last change
- * @small_pages: members map each page by itself; not set while there is a
+ * @small_pages: members can unmap each page by itself; not set while there is a
  *	member and something to map in it
  */
 struct iopt_domains {

@@ -992,6 +992,7 @@ static void do_add_domain(struct model *m)
 		m->armed = domain->fake;
 		m->armed->fail_map = 1 + below(m, 16);
 	}
+	domain->fake->small_pages = &m->iopts[map].domains.small_pages;
 	rc = iopt_domain_add(&m->iopts[map], &domain->member);
 	if (judge(m, "attach", rc, expected) && is_first)
 		hide_map(m, map);

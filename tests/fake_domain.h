@@ -54,6 +54,8 @@ enum fake_personality {
  * @fail_unmap: so many unmap calls from now on one does nothing; 0 for none
  * @fail_dirty: so many reads of dirty bits from now on one stops half way; 0 for none
  * @violations: how often the contract was broken
+ * @small_pages: whether no leaf is to be larger than a page; what one call mapped can
+ *	be unmapped in part then, if the driver has page tables. NULL: never
  * @small_leaves: map all with the smallest leaves, whatever was asked for
  * @unpinned: the addresses are made up: do not look at the pages
  * @tolerant: count violations, do not fail the test
@@ -77,6 +79,7 @@ struct fake_domain {
 	unsigned int fail_unmap;
 	unsigned int fail_dirty;
 	unsigned int violations;
+	const bool *small_pages;
 	bool small_leaves;
 	bool unpinned;
 	bool tolerant;
@@ -102,6 +105,7 @@ struct fake_domain *fake_domain_make(struct kunit *test,
 void fake_domain_free(struct fake_domain *fake);
 void fake_domain_abandon(struct fake_domain *fake);
 void fake_domain_check(struct fake_domain *fake);
+unsigned int fake_domain_count_leaves(struct fake_domain *fake);
 phys_addr_t fake_domain_lookup(struct fake_domain *fake, unsigned long iova);
 void fake_domain_write(struct fake_domain *fake, unsigned long iova);
 bool fake_domain_view(struct fake_domain *fake, unsigned long iova,

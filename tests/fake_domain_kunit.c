@@ -172,8 +172,15 @@ static size_t fake_leaf_size(struct fake_domain *fake,
 	return 1UL << __fls(sizes);
 }
 
-static int fake_make_leaf(struct fake_call *call, unsigned long iova,
-			  size_t size)
+/* Can a leaf be unmapped without the others that its call has made? */
+static bool fake_leaf_is_alone(const struct fake_domain *fake, size_t size)
+{
+	return fake->small_pages && *fake->small_pages && size <= PAGE_SIZE &&
+	       fake->personality != FAKE_VIRTIO;
+}
+
+static int fake_make_leaf(struct fake_domain *fake, struct fake_call *call,
+			  unsigned long iova, size_t size)
 {
 	struct fake_leaf *leaf = kzalloc(sizeof(*leaf), GFP_KERNEL);
 
@@ -184,6 +191,10 @@ static int fake_make_leaf(struct fake_call *call, unsigned long iova,
 	leaf->phys = call->phys + (iova - call->iova);
 	leaf->call_first_iova = call->iova;
 	leaf->call_last_iova = call->last_iova;
+	if (fake_leaf_is_alone(fake, size)) {
+		leaf->call_first_iova = leaf->span.start;
+		leaf->call_last_iova = leaf->span.last;
+	}
 	leaf->failed = call->failed;
 	list_add_tail(&leaf->item, &call->leaves);
 	return 0;
@@ -210,7 +221,7 @@ static ssize_t fake_make_leaves(struct fake_domain *fake,
 
 		if (size > length - done)
 			break;
-		if (fake_make_leaf(call, iova, size)) {
+		if (fake_make_leaf(fake, call, iova, size)) {
 			fake_free_leaves(&call->leaves);
 			return -ENOMEM;
 		}
@@ -429,6 +440,24 @@ static int fake_iotlb_sync_map(struct iommu_domain *domain, unsigned long iova,
 }
 
 /**
+ * fake_domain_count_leaves() - how many leaves are there?
+ * @fake: the domain
+ *
+ * Return: so many.
+ */
+unsigned int fake_domain_count_leaves(struct fake_domain *fake)
+{
+	struct interval_tree_node *node;
+	unsigned int nr_leaves = 0;
+
+	guard(spinlock)(&fake->lock);
+	for (node = interval_tree_iter_first(&fake->leaves, 0, ULONG_MAX); node;
+	     node = interval_tree_iter_next(node, 0, ULONG_MAX))
+		nr_leaves++;
+	return nr_leaves;
+}
+
+/**
  * fake_domain_lookup() - translate
  * @fake: the domain
  * @iova: any IOVA
@@ -599,6 +628,21 @@ static const struct iommu_domain_ops fake_ops = {
 	.free = fake_free,
 };
 
+static struct iommu_domain *
+fake_domain_alloc_user(struct device *dev, u32 flags,
+		       struct iommu_domain *parent,
+		       const struct iommu_user_data *user_data)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+/* What tells the drivers with page tables from the others. */
+static const struct iommu_ops fake_table_ops = {
+	.domain_alloc_user = fake_domain_alloc_user,
+};
+
+static const struct iommu_ops fake_other_ops = {};
+
 static const unsigned long fake_page_sizes[] = {
 	[FAKE_VTD] = PAGE_SIZE | PAGE_SIZE << 4 | PAGE_SIZE << 8,
 	[FAKE_AMD] = PAGE_MASK,
@@ -646,6 +690,8 @@ struct fake_domain *fake_domain_make(struct kunit *test,
 	fake->domain.type = IOMMU_DOMAIN_UNMANAGED;
 	fake->domain.ops = &fake_ops;
 	fake->domain.dirty_ops = &fake_dirty_ops;
+	fake->domain.owner = personality == FAKE_VIRTIO ? &fake_other_ops :
+							  &fake_table_ops;
 	fake->domain.pgsize_bitmap = fake_page_sizes[personality];
 	fake->domain.geometry.aperture_end = ULONG_MAX;
 	fake->domain.geometry.force_aperture = true;

@@ -225,8 +225,10 @@ void map_domain_let_go(struct io_pagetable *iopt, struct map_domain *domain)
  */
 int map_domain_try_add(struct map_fixture *f, struct map_domain *domain)
 {
-	int rc = iopt_domain_add(&f->iopt, &domain->member);
+	int rc;
 
+	domain->fake->small_pages = &f->iopt.domains.small_pages;
+	rc = iopt_domain_add(&f->iopt, &domain->member);
 	if (rc)
 		map_domain_free(domain);
 	return rc;

@@ -590,6 +590,38 @@ static void bad_memory_is_undone(struct kunit *test)
 	}
 }
 
+/*
+ * Calls for 32 pages in one piece: each is shorter than the next larger page, and is
+ * for one page where what it maps is in one piece for ever.
+ */
+static unsigned int small_calls(enum fake_personality personality)
+{
+	switch (personality) {
+	case FAKE_VTD:
+		return DIV_ROUND_UP(32, 15);
+	case FAKE_ARM:
+		return DIV_ROUND_UP(32, 7);
+	default:
+		return 32;
+	}
+}
+
+/* Like virtio-iommu before a host whose IOMMU has few page sizes. */
+static void small_pages_of_few_sizes(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, 64, 64);
+	struct map_domain *domain = map_domain_make(f, FAKE_VIRTIO);
+
+	domain->fake->domain.pgsize_bitmap = PAGE_SIZE | 16 * PAGE_SIZE;
+	KUNIT_ASSERT_EQ(test, iopt_set_large_pages(&f->iopt, false), 0);
+	KUNIT_ASSERT_EQ(test, map_domain_try_add(f, domain), 0);
+	KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, 64, SZ_2M), 0);
+	KUNIT_EXPECT_EQ(test, domain->fake->nr_maps, 64);
+	KUNIT_EXPECT_EQ(test, fake_domain_count_leaves(domain->fake), 64);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
 static void small_pages_stand_alone(struct kunit *test)
 {
 	unsigned int i;
@@ -610,7 +642,8 @@ static void small_pages_stand_alone(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, 32, TEST_IOVA), 0);
 		domain = map_domain_add(f, i);
 		KUNIT_ASSERT_EQ(test, map_pages_at(f, 32, 32, SZ_2M), 0);
-		KUNIT_EXPECT_EQ(test, domain->fake->nr_maps, 64);
+		KUNIT_EXPECT_EQ(test, domain->fake->nr_maps, 2 * small_calls(i));
+		KUNIT_EXPECT_EQ(test, fake_domain_count_leaves(domain->fake), 64);
 		KUNIT_EXPECT_EQ(test, iopt_set_large_pages(&f->iopt, false), 0);
 		KUNIT_EXPECT_EQ(test, iopt_set_large_pages(&f->iopt, true), 0);
 		KUNIT_EXPECT_EQ(test, iopt_set_large_pages(&f->iopt, false),
@@ -643,6 +676,7 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(privileged_pay_nothing),
 	KUNIT_CASE(bad_memory_is_undone),
 	KUNIT_CASE(small_pages_stand_alone),
+	KUNIT_CASE(small_pages_of_few_sizes),
 	{}
 };
 

@@ -588,6 +588,7 @@ static void do_add_domain(struct model *m)
 	domain->fake->small_leaves = below(m, 4) == 0;
 	if (below(m, 4) == 0)
 		domain->fake->fail_map = 1 + below(m, 16);
+	domain->fake->small_pages = &m->iopts[map].domains.small_pages;
 	rc = iopt_domain_add(&m->iopts[map], &domain->member);
 	if (rc == -ENOMEM && !domain->fake->fail_map)
 		expected = -ENOMEM;

@@ -232,15 +232,15 @@ static void reserve_without_memory_stays(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, measure_capacity(f), PFN_BATCH_INLINE_RUNS);
 }
 
-static void add_lone_pages(struct fixture *f, size_t first, size_t end)
+/* Add pages, none next to the other. Return: whether the batch is full just then. */
+static bool lone_pages_fill_it(struct fixture *f, size_t first, size_t end)
 {
 	for (size_t n = first; n < end; n++) {
 		expect_page(f, 2 * n);
-		KUNIT_EXPECT_TRUE(kunit_get_current_test(),
-				  pfn_batch_add(&f->batch, 2 * n, 1));
+		if (!pfn_batch_add(&f->batch, 2 * n, 1))
+			return false;
 	}
-	KUNIT_EXPECT_FALSE(kunit_get_current_test(),
-			   pfn_batch_add(&f->batch, 2 * end, 1));
+	return !pfn_batch_add(&f->batch, 2 * end, 1);
 }
 
 /* A full batch goes on where it was, once. */
@@ -250,7 +250,7 @@ static void grow_keeps_what_is_there(struct kunit *test)
 	const size_t run_bytes = sizeof(struct pfn_run);
 
 	pfn_batch_reserve(&f->batch, 3, 5 * run_bytes);
-	add_lone_pages(f, 0, 5);
+	KUNIT_EXPECT_TRUE(test, lone_pages_fill_it(f, 0, 5));
 	pfn_batch_skip_front(&f->batch, 2);
 	drop_expected_front(f, 2);
 
@@ -261,7 +261,7 @@ static void grow_keeps_what_is_there(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, pfn_batch_grow(&f->batch, 20, 9 * run_bytes));
 	KUNIT_EXPECT_TRUE(test, batch_matches(f));
 	KUNIT_EXPECT_EQ(test, pfn_batch_room(&f->batch), 4);
-	add_lone_pages(f, 5, 9);
+	KUNIT_EXPECT_TRUE(test, lone_pages_fill_it(f, 5, 9));
 	KUNIT_EXPECT_TRUE(test, batch_matches(f));
 	KUNIT_EXPECT_FALSE(test, pfn_batch_grow(&f->batch, 20, SIZE_MAX));
 }
