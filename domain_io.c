@@ -15,6 +15,9 @@
 /* Page-table walks between two looks whether others want the CPU. */
 #define DOMAIN_IO_RESCHED_PAGES 4096
 
+/* Pages that are looked at for a place where a run ends. */
+#define DOMAIN_IO_PAUSE_PAGES 16
+
 /**
  * struct domain_io_step - one call of a driver's map_pages
  * @iova: first IOVA
@@ -260,6 +263,86 @@ unsigned long domain_io_unmap(struct iommu_domain *domain,
 	/* More than asked for would be a neighbour's; the rule above forbids it. */
 	WARN_ON_ONCE(unmapped > length);
 	return min(unmapped, length);
+}
+
+/* Bytes of a span in front of one of its pages. */
+static unsigned long domain_io_offset(const struct domain_io_span *span,
+				      unsigned long page)
+{
+	return page ? page * PAGE_SIZE - span->page_offset : 0;
+}
+
+static unsigned long domain_io_span_pfn(struct iommu_domain *domain,
+					const struct domain_io_span *span,
+					unsigned long page)
+{
+	return domain_io_read_pfn(domain, span->first_iova +
+					  domain_io_offset(span, page));
+}
+
+/*
+ * Look for a place to pause at, behind so many pages: a map has ended for certain
+ * where two neighbours show memory that lies elsewhere.
+ *
+ * Return: the first page behind it, or @end_page.
+ */
+static unsigned long domain_io_pause_at(struct iommu_domain *domain,
+					const struct domain_io_span *span,
+					unsigned long page,
+					unsigned long end_page)
+{
+	for (page += DOMAIN_IO_RESCHED_PAGES;
+	     page < end_page && end_page - page > DOMAIN_IO_PAUSE_PAGES;
+	     page += DOMAIN_IO_RESCHED_PAGES) {
+		unsigned long pfn = domain_io_span_pfn(domain, span, page - 1);
+
+		for (unsigned long i = 0; i < DOMAIN_IO_PAUSE_PAGES; i++) {
+			unsigned long prev_pfn = pfn;
+
+			pfn = domain_io_span_pfn(domain, span, page + i);
+			if (pfn != prev_pfn + 1)
+				return page + i;
+		}
+	}
+	return end_page;
+}
+
+/**
+ * domain_io_unmap_scattered() - unmap scattered memory, and flush the IOTLB of it
+ * @domain: paging domain
+ * @span: where; as for domain_io_unmap()
+ *
+ * As domain_io_unmap(), but others can run meanwhile, although the IOTLB is flushed
+ * once only.
+ *
+ * Context: a section over the indexes; sleeps.
+ * Return: as domain_io_unmap().
+ */
+unsigned long domain_io_unmap_scattered(struct iommu_domain *domain,
+					const struct domain_io_span *span)
+{
+	unsigned long end_page = PFN_UP(span->page_offset + span->length);
+	unsigned long page = 0, done = 0;
+	struct iommu_iotlb_gather gather;
+
+	iommu_iotlb_gather_init(&gather);
+	while (page != end_page) {
+		unsigned long length = span->length - done;
+		size_t unmapped;
+
+		page = domain_io_pause_at(domain, span, page, end_page);
+		if (page != end_page)
+			length = domain_io_offset(span, page) - done;
+		unmapped = iommu_unmap_fast(domain, span->first_iova + done,
+					    length, &gather);
+		WARN_ON_ONCE(unmapped > length);
+		done += min(unmapped, length);
+		if (unmapped < length)
+			break;
+		cond_resched();
+	}
+	iommu_iotlb_sync(domain, &gather);
+	return done;
 }
 
 /**

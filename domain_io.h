@@ -3,9 +3,10 @@
  * The driver contract: everything iommufd asks an IOMMU driver to do to a page
  * table, and what it takes care of so that no driver of 6.12 gets it wrong.
  *
- * - A range is only unmapped if it starts and ends where maps did and has no
- *   hole in it (I6), or where pages did that were to have leaves of their own. A driver may widen an unmap to the leaf it meets, stop at
- *   a hole, or warn: so it never meets one.
+ * - A range is only unmapped if it starts and ends where maps did, or where pages
+ *   did that were to have leaves of their own, and has no hole in it (I6). A driver
+ *   may widen an unmap to the leaf it meets, stop at a hole, or warn: so it never
+ *   meets one.
  * - A map that fails leaves nothing behind (I8). A driver may report "nothing
  *   mapped" and have written half of the entries: so what it was asked for is
  *   read back, and whatever is there is unmapped.
@@ -67,6 +68,8 @@ int domain_io_map(struct iommu_domain *domain,
 		  const struct pfn_batch *batch, int iommu_prot);
 unsigned long domain_io_unmap(struct iommu_domain *domain,
 			      unsigned long first_iova, unsigned long length);
+unsigned long domain_io_unmap_scattered(struct iommu_domain *domain,
+					const struct domain_io_span *span);
 unsigned long domain_io_read_pfn(struct iommu_domain *domain,
 				 unsigned long iova);
 unsigned long domain_io_read(struct iommu_domain *domain,

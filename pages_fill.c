@@ -23,8 +23,13 @@
 #include "pages.h"
 #include "pfn_extents.h"
 
-/* Runs read back before they are unmapped and flushed: at 4 KiB, 16 MiB. */
-#define IOPT_UNFILL_RUNS 4096UL
+/*
+ * Runs read back before they are unmapped and flushed: at 4 KiB, 256 MiB. The array
+ * for them is 1 MiB then, else as many runs as there are pages in the slice; if that
+ * cannot be had, it is the usual 64 KiB, or none.
+ */
+#define IOPT_UNFILL_RUNS 65536UL
+#define IOPT_UNFILL_FEW_RUNS 4096UL
 
 /**
  * iopt_slice_wanted() - is there a member that shows a slice, or is going to?
@@ -212,21 +217,30 @@ int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
 	return rc;
 }
 
+static unsigned long iopt_unfill_domain(struct iommu_domain *domain,
+					const struct domain_io_span *span,
+					unsigned int nr_runs)
+{
+	if (nr_runs > IOPT_UNFILL_FEW_RUNS)
+		return domain_io_unmap_scattered(domain, span);
+	return domain_io_unmap(domain, span->first_iova, span->length);
+}
+
 /*
  * Unmap one batch from every member; flushed when it returns.
  *
  * Return: pages, from the front on, that no member maps any more.
  */
 static unsigned long iopt_unfill_unmap(struct iopt_slice *slice,
-				       const struct domain_io_span *span)
+				       const struct domain_io_span *span,
+				       unsigned int nr_runs)
 {
 	unsigned long unmapped = span->length;
 	struct iopt_domain *member;
 
 	iopt_slice_for_each_member(slice, member)
-		unmapped = min(unmapped,
-			       domain_io_unmap(member->domain, span->first_iova,
-					       span->length));
+		unmapped = min(unmapped, iopt_unfill_domain(member->domain, span,
+							    nr_runs));
 	if (unmapped == span->length)
 		return PFN_UP(span->page_offset + unmapped);
 	return (span->page_offset + unmapped) / PAGE_SIZE;
@@ -286,19 +300,37 @@ static bool iopt_unfill_is_covered(struct iopt_slice *slice,
 }
 
 /*
- * Read PFNs back. It takes an array only where runs are many, which those of large
- * pages are not.
+ * Read PFNs back into a batch of the usual size at most. It takes an array only where
+ * runs are many, which those of large pages are not.
  */
+static unsigned long iopt_slice_read_few(struct iopt_slice *slice,
+					 unsigned long first_page,
+					 unsigned long npages,
+					 struct pfn_batch *batch)
+{
+	unsigned long max_runs = min(slice->filled_pages, IOPT_UNFILL_FEW_RUNS);
+	unsigned long done = iopt_slice_read(slice, first_page, npages, batch);
+
+	if (done == npages ||
+	    !pfn_batch_grow(batch, max_runs, READ_ONCE(iopt_temp_bytes_limit)))
+		return done;
+	return done + iopt_slice_read(slice, first_page + done, npages - done,
+				      batch);
+}
+
+/* Read PFNs back, as many as are to be flushed at once. */
 static unsigned long iopt_slice_read_many(struct iopt_slice *slice,
 					  unsigned long first_page,
 					  unsigned long npages,
 					  struct pfn_batch *batch)
 {
-	unsigned long done = iopt_slice_read(slice, first_page, npages, batch);
+	unsigned long max_runs = min(slice->filled_pages, IOPT_UNFILL_RUNS);
+	size_t limit_bytes = READ_ONCE(iopt_temp_bytes_limit) *
+			     DIV_ROUND_UP(max_runs, IOPT_UNFILL_FEW_RUNS);
+	unsigned long done = iopt_slice_read_few(slice, first_page, npages,
+						 batch);
 
-	if (done == npages ||
-	    !pfn_batch_grow(batch, min(slice->filled_pages, IOPT_UNFILL_RUNS),
-			    READ_ONCE(iopt_temp_bytes_limit)))
+	if (done == npages || !pfn_batch_grow(batch, max_runs, limit_bytes))
 		return done;
 	return done + iopt_slice_read(slice, first_page + done, npages - done,
 				      batch);
@@ -334,7 +366,7 @@ static bool iopt_unfill_next(struct iopt_slice *slice,
 	if (!npages)
 		return false;
 	span = iopt_slice_span(slice, *first_page, npages);
-	done = iopt_unfill_unmap(slice, &span);
+	done = iopt_unfill_unmap(slice, &span, pfn_batch_nruns(batch));
 	if (!is_covered) {
 		pfn_batch_trim(batch, done);
 		*unpinned += iopt_slice_unpin(slice, *first_page, batch);
@@ -434,8 +466,8 @@ static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
 		unsigned long npages = slice->filled_pages - first_page;
 
 		npages = iopt_slice_bound(slice, first_page, npages);
-		npages = iopt_slice_read_many(slice, first_page, npages,
-					      &batch);
+		npages = iopt_slice_read_few(slice, first_page, npages,
+					     &batch);
 		if (WARN_ON_ONCE(!npages)) {
 			rc = -ENOTRECOVERABLE;
 			break;

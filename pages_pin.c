@@ -20,6 +20,9 @@
 /* Runs gathered before they are mapped; bounds the temporary memory. */
 #define IOPT_PIN_MAX_RUNS 2048UL
 
+/* Runs unpinned between two looks whether others want the CPU. */
+#define IOPT_UNPIN_RESCHED_RUNS 1024U
+
 /* Bytes of temporary memory for one array; a test may make it tiny. */
 unsigned int iopt_temp_bytes_limit = SZ_64K;
 
@@ -87,6 +90,21 @@ void iopt_pin_destroy(struct iopt_pin *pin)
 	kfree(pin->own_upages);
 }
 
+/* Unpin pages of some runs. Return: how many of the @npages are left. */
+static unsigned long iopt_pages_unpin_runs(struct iopt_pages *pages,
+					   const struct pfn_run *run,
+					   const struct pfn_run *end,
+					   unsigned long npages)
+{
+	for (; run != end && npages; run++) {
+		unsigned long n = min(npages, (unsigned long)run->npfns);
+
+		pages->ops->unpin(pages, run->pfn, n);
+		npages -= n;
+	}
+	return npages;
+}
+
 /**
  * iopt_pages_unpin_front() - give back the first pages of a batch
  * @pages: whose pages
@@ -98,16 +116,18 @@ void iopt_pin_destroy(struct iopt_pin *pin)
 void iopt_pages_unpin_front(struct iopt_pages *pages, struct pfn_batch *batch,
 			    unsigned long npages)
 {
+	unsigned int first_run = batch->first_run;
 	unsigned long left = npages;
-	const struct pfn_run *run;
 
-	pfn_batch_for_each_run(batch, run) {
-		unsigned long n = min(left, (unsigned long)run->npfns);
+	while (left && first_run != batch->end_run) {
+		unsigned int end_run = min(batch->end_run,
+					   first_run + IOPT_UNPIN_RESCHED_RUNS);
 
-		if (!n)
-			break;
-		pages->ops->unpin(pages, run->pfn, n);
-		left -= n;
+		left = iopt_pages_unpin_runs(pages, batch->runs + first_run,
+					     batch->runs + end_run, left);
+		first_run = end_run;
+		if (left)
+			cond_resched();
 	}
 	pfn_batch_skip_front(batch, npages);
 }

@@ -37,7 +37,7 @@ void pfn_batch_init(struct pfn_batch *batch)
 void pfn_batch_destroy(struct pfn_batch *batch)
 {
 	if (batch->runs != batch->inline_runs)
-		kfree(batch->runs);
+		kvfree(batch->runs);
 	batch->runs = NULL;
 }
 
@@ -72,7 +72,7 @@ void pfn_batch_reserve(struct pfn_batch *batch, size_t max_runs,
  * @max_runs: runs there is use for, those there are included
  * @limit_bytes: bytes of array not to exceed
  *
- * For who does not know beforehand whether there are many. A batch grows once.
+ * For who does not know beforehand whether there are many.
  *
  * Context: May sleep.
  * Return: whether there is more room than there was.
@@ -83,15 +83,16 @@ bool pfn_batch_grow(struct pfn_batch *batch, size_t max_runs,
 	struct pfn_run *runs;
 
 	max_runs = min3(max_runs, limit_bytes / sizeof(*runs), (size_t)U32_MAX);
-	if (batch->runs != batch->inline_runs || max_runs <= batch->max_runs)
+	if (max_runs <= batch->max_runs)
 		return false;
 
-	runs = kmalloc_array(max_runs, sizeof(*runs), GFP_KERNEL_ACCOUNT |
-						      __GFP_NOWARN |
-						      __GFP_NORETRY);
+	runs = kvmalloc_array(max_runs, sizeof(*runs), GFP_KERNEL_ACCOUNT |
+						       __GFP_NOWARN |
+						       __GFP_NORETRY);
 	if (!runs)
 		return false;
 	memcpy(runs, batch->runs, batch->end_run * sizeof(*runs));
+	pfn_batch_destroy(batch);
 	batch->runs = runs;
 	batch->max_runs = max_runs;
 	return true;

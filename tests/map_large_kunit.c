@@ -257,10 +257,54 @@ static void batch_of_many_gigabytes(struct kunit *test)
 	pfn_batch_destroy(&batch);
 }
 
+/* Two of three pages are no neighbours, but none of a few are around a place to pause. */
+static unsigned long scattered_pfn(unsigned long page)
+{
+	bool is_whole = page >= 4090 && page < 4190;
+
+	return FAR_PFN + (is_whole ? 3 * 4090 + page - 4090 : 3 * page);
+}
+
+/* Whatever happens in between, the IOTLB is flushed once. */
+static void scattered_memory_is_flushed_once(struct kunit *test)
+{
+	const unsigned long npages = 3 * 4096 + 5;
+	struct domain_io_span span = {
+		.first_iova = TEST_IOVA,
+		.length = npages * PAGE_SIZE,
+	};
+	struct pfn_batch batch;
+
+	pfn_batch_init(&batch);
+	pfn_batch_reserve(&batch, npages, SIZE_MAX);
+	for (unsigned long page = 0; page < npages; page++)
+		KUNIT_ASSERT_TRUE(test, pfn_batch_add(&batch,
+						      scattered_pfn(page), 1));
+	for (unsigned int i = 0; i < FAKE_NR_PERSONALITIES; i++) {
+		struct fake_domain *fake = fake_domain_make(test, i);
+
+		KUNIT_ASSERT_NOT_NULL(test, fake);
+		fake->unpinned = true;
+		KUNIT_ASSERT_EQ(test, domain_io_map(&fake->domain, &span, &batch,
+						    IOMMU_READ | IOMMU_CACHE), 0);
+		fake->nr_flushes = 0;
+		KUNIT_EXPECT_EQ(test, domain_io_unmap_scattered(&fake->domain,
+								&span),
+				span.length);
+		if (i != FAKE_ARM)
+			KUNIT_EXPECT_EQ(test, fake->nr_flushes, 1);
+		KUNIT_EXPECT_EQ(test, fake->mapped_bytes, 0);
+		fake_domain_check(fake);
+		fake_domain_free(fake);
+	}
+	pfn_batch_destroy(&batch);
+}
+
 static struct kunit_case map_large_cases[] = {
 	KUNIT_CASE_SLOW(map_of_many_gigabytes),
 	KUNIT_CASE(failed_map_of_many_gigabytes),
 	KUNIT_CASE(batch_of_many_gigabytes),
+	KUNIT_CASE(scattered_memory_is_flushed_once),
 	{}
 };
 

@@ -243,7 +243,7 @@ static bool lone_pages_fill_it(struct fixture *f, size_t first, size_t end)
 	return !pfn_batch_add(&f->batch, 2 * end, 1);
 }
 
-/* A full batch goes on where it was, once. */
+/* A full batch goes on where it was. */
 static void grow_keeps_what_is_there(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -262,8 +262,10 @@ static void grow_keeps_what_is_there(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, batch_matches(f));
 	KUNIT_EXPECT_EQ(test, pfn_batch_room(&f->batch), 4);
 	KUNIT_EXPECT_TRUE(test, lone_pages_fill_it(f, 5, 9));
+	KUNIT_EXPECT_FALSE(test, pfn_batch_grow(&f->batch, 9, SIZE_MAX));
+	KUNIT_EXPECT_TRUE(test, pfn_batch_grow(&f->batch, 20, SIZE_MAX));
+	KUNIT_EXPECT_TRUE(test, lone_pages_fill_it(f, 9, 20));
 	KUNIT_EXPECT_TRUE(test, batch_matches(f));
-	KUNIT_EXPECT_FALSE(test, pfn_batch_grow(&f->batch, 20, SIZE_MAX));
 }
 
 /* Room is for runs, wherever they are; a run that prolongs needs none. */
