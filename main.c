@@ -235,7 +235,7 @@ static int iommufd_write_reply(const struct iommufd_call *call, const void *cmd)
 
 /*
  * Can an answer be written? The structure lies in two pages at most: its first
- * and last byte, which are written as they were read, tell.
+ * and last byte, which are written as they were read, tell. In one page, one does.
  */
 static int iommufd_probe_reply(const struct iommufd_call *call, const u8 *cmd)
 {
@@ -244,7 +244,10 @@ static int iommufd_probe_reply(const struct iommufd_call *call, const u8 *cmd)
 
 	if (!call->ioctl->has_reply)
 		return 0;
-	if (put_user(cmd[0], reply) || put_user(cmd[last], reply + last))
+	if (put_user(cmd[0], reply))
+		return -EFAULT;
+	if (offset_in_page(reply) + last >= PAGE_SIZE &&
+	    put_user(cmd[last], reply + last))
 		return -EFAULT;
 	return 0;
 }
@@ -295,7 +298,7 @@ static int iommufd_ucmd_finish(struct iommufd_ucmd *ucmd,
 
 /*
  * As copy_struct_from_user(), for sizes that can be gigabytes: what we do not know
- * has to be zero, and is looked at in pieces. @cmd is zeroed.
+ * has to be zero, and is looked at in pieces.
  */
 static int iommufd_read_struct(const struct iommufd_call *call, void *cmd)
 {
@@ -314,15 +317,18 @@ static int iommufd_read_struct(const struct iommufd_call *call, void *cmd)
 		cond_resched();
 	}
 
-	if (copy_from_user(cmd, call->user_struct, min(call->user_size, size)))
+	bytes = min(call->user_size, size);
+	if (copy_from_user(cmd, call->user_struct, bytes))
 		return -EFAULT;
+	if (bytes < size)
+		memset(cmd + bytes, 0, size - bytes);
 	return 0;
 }
 
 static int iommufd_do_ioctl(struct iommufd_ctx *ictx,
 			    const struct iommufd_call *call)
 {
-	u8 cmd[IOMMUFD_MAX_CMD_BYTES] __aligned(8) = {};
+	u8 cmd[IOMMUFD_MAX_CMD_BYTES] __aligned(8) __uninitialized;
 	struct iommufd_ucmd ucmd = { .ictx = ictx, .cmd = cmd };
 	int rc;
 
