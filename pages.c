@@ -73,6 +73,7 @@ void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
 }
 #endif
 
+/* Is somebody in the way? Whoever is will wake those who wait for it. */
 static bool iopt_pages_range_busy(struct iopt_pages *pages,
 				  const struct iopt_busy *busy)
 {
@@ -82,8 +83,10 @@ static bool iopt_pages_range_busy(struct iopt_pages *pages,
 
 	hlist_for_each_entry(other, &pages->busy, item) {
 		if (other->first_index <= busy->last_index &&
-		    other->last_index >= busy->first_index)
+		    other->last_index >= busy->first_index) {
+			other->is_waited_for = true;
 			return true;
+		}
 	}
 	return false;
 }
@@ -93,6 +96,7 @@ static bool iopt_pages_take_range(struct iopt_pages *pages,
 {
 	bool taken;
 
+	busy->is_waited_for = false;
 	spin_lock(&pages->lock);
 	taken = !iopt_pages_range_busy(pages, busy);
 	if (taken)
@@ -174,12 +178,17 @@ void iopt_pages_wait_range(struct iopt_pages *pages,
  */
 void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy)
 {
+	bool is_waited_for;
+
 	iopt_pages_assert(pages);
 	lock_map_release(&iopt_section_map);
 	spin_lock(&pages->lock);
 	hlist_del(&busy->item);
+	is_waited_for = busy->is_waited_for;
 	spin_unlock(&pages->lock);
-	/* The unlock orders the removal before the look for waiters. */
-	smp_mb();
-	wake_up_var(&pages->busy);
+	/* Who waits is in the queue by now, or looks once more before it sleeps. */
+	if (is_waited_for) {
+		smp_mb(); /* the removal before the look for waiters */
+		wake_up_var(&pages->busy);
+	}
 }

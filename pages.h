@@ -216,6 +216,7 @@ struct iopt_pin {
  * @item: in iopt_pages.busy
  * @first_index: first page of the range
  * @last_index: last page of the range, inclusive
+ * @is_waited_for: somebody found it in the way; guarded by iopt_pages.lock
  *
  * Lives on the holder's stack.
  */
@@ -223,6 +224,7 @@ struct iopt_busy {
 	struct hlist_node item;
 	unsigned long first_index;
 	unsigned long last_index;
+	bool is_waited_for;
 };
 
 /**
