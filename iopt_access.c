@@ -316,7 +316,7 @@ static int iopt_piece_check(const struct iopt_access_walk *walk,
 	if (!iopt_slice_allows(slice, walk->write))
 		return -EPERM;
 	/* What is mapped for writing is memory that may be written to. */
-	IOMMUFD_ASSERT(!walk->write || slice->pages->writable);
+	IOMMUFD_ASSERT(!walk->write || slice->pages->ops->writable);
 	return 0;
 }
 

@@ -441,7 +441,7 @@ int iopt_copy_place(struct io_pagetable *iopt, struct iopt_copy *copy,
 
 	for (size_t i = 0; i < copy->nr_areas; i++) {
 		if ((request->iommu_prot & IOMMU_WRITE) &&
-		    !copy->areas[i]->slice.pages->writable)
+		    !copy->areas[i]->slice.pages->ops->writable)
 			return -EPERM;
 	}
 	request->uptr = (first->pages->uptr & PAGE_MASK) +

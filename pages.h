@@ -96,6 +96,7 @@ struct iopt_owner_cache {
  * @charge: charge pages to the owner's limit before they are pinned
  * @uncharge: take a charge back; cannot fail
  * @release: drop what the source holds, when the last reference goes
+ * @writable: devices may write; pinned with FOLL_WRITE
  */
 struct pfn_source_ops {
 	long (*pin)(struct iopt_pages *pages, struct iopt_pin *pin,
@@ -105,6 +106,7 @@ struct pfn_source_ops {
 	int (*charge)(struct iopt_pages *pages, unsigned long npages);
 	void (*uncharge)(struct iopt_pages *pages, unsigned long npages);
 	void (*release)(struct iopt_pages *pages);
+	bool writable;
 };
 
 /**
@@ -121,7 +123,6 @@ struct pfn_source_ops {
  * @ops: where the pages come from
  * @owner: whose they are, and who is charged
  * @npinned: pages pinned now; each of them is charged (I7). For tests
- * @writable: devices may write; pinned with FOLL_WRITE
  *
  * There is one for each mapping: every byte counts.
  */
@@ -138,7 +139,6 @@ struct iopt_pages {
 #if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)
 	unsigned long npinned;
 #endif
-	bool writable;
 };
 
 /* Pages of a block: one bit each. */
@@ -269,9 +269,13 @@ struct iopt_domains {
  * @span: first and last index; in iopt_pages.slices while @filled_pages is not 0
  * @pages: the memory
  * @domains: the set whose members show it
- * @storage: the member PFNs are read back from, NULL while @filled_pages is 0
+ * @storage: the member PFNs are read back from, NULL while @filled_pages is 0. Of
+ *	a slice with @run_pfn nobody asks for it
  * @kept_page: when @quarantined: the pages in front of it are unmapped everywhere
  *	and unpinned
+ * @run_pfn: PFN of the first page when all of the slice is filled and one run of
+ *	memory, and was when it was filled; otherwise 0, and a record or @storage
+ *	knows. No user memory has PFN 0, see domain_io_read_pfn()
  * @seq: the last change of the set that was applied to this slice
  * @filled_pages: so many pages from the first are pinned and mapped in each
  *	member that iopt_slice_in_domain() names, no others
@@ -293,6 +297,7 @@ struct iopt_slice {
 		struct iopt_domain *storage;
 		unsigned long kept_page;
 	};
+	unsigned long run_pfn;
 	u64 seq;
 	unsigned long filled_pages;
 	unsigned int page_offset;
@@ -426,6 +431,18 @@ static inline unsigned long iopt_slice_npages(const struct iopt_slice *slice)
 	return slice->span.last - slice->span.start + 1;
 }
 
+/* Where all of a slice shows; see iopt_slice_span(). */
+static inline struct domain_io_span
+iopt_slice_span_all(const struct iopt_slice *slice)
+{
+	return (struct domain_io_span){
+		.first_iova = slice->iova.first_iova,
+		.length = slice->iova.last_iova - slice->iova.first_iova + 1,
+		.page_offset = slice->page_offset,
+		.small_pages = slice->domains->small_pages,
+	};
+}
+
 /* pages.c */
 struct iopt_pages *iopt_pages_get(struct iopt_pages *pages);
 void iopt_pages_put(struct iopt_pages *pages);
@@ -458,6 +475,7 @@ void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
 			  bool writable);
 void iopt_pin_init(struct iopt_pin *pin, unsigned long npages,
 		   struct page **upages);
+void iopt_pin_init_inline(struct iopt_pin *pin);
 void iopt_pin_destroy(struct iopt_pin *pin);
 long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
 		     unsigned long first_index, unsigned long max_pages);
@@ -474,6 +492,7 @@ int iopt_pages_charge(struct iopt_pages *pages, unsigned long npages);
 void iopt_pages_uncharge(struct iopt_pages *pages, unsigned long npages);
 
 /* pages_read.c */
+extern bool iopt_extents;
 struct iopt_domain *iopt_slice_next_member(struct iopt_slice *slice,
 					   struct iopt_domain *member);
 struct domain_io_span iopt_slice_span(const struct iopt_slice *slice,

@@ -34,33 +34,6 @@ struct iopt_pages_census {
 	for ((node) = interval_tree_iter_first((tree), 0, ULONG_MAX); (node); \
 	     (node) = interval_tree_iter_next((node), 0, ULONG_MAX))
 
-/* A slice is in the tree while it shows something, in some domain. */
-static void iopt_census_slice(struct iopt_pages *pages,
-			      const struct iopt_slice *slice,
-			      struct iopt_pages_census *census)
-{
-	IOMMUFD_ASSERT(slice->pages == pages);
-	IOMMUFD_ASSERT(slice->filled_pages);
-	IOMMUFD_ASSERT(slice->filled_pages <= iopt_slice_npages(slice));
-	if (slice->quarantined) {
-		census->has_quarantine = true;
-		return;
-	}
-	IOMMUFD_ASSERT(slice->storage &&
-		       iopt_slice_in_domain(slice, slice->storage));
-	bitmap_set(census->shown, slice->span.start, slice->filled_pages);
-}
-
-static void iopt_census_slices(struct iopt_pages *pages,
-			       struct iopt_pages_census *census)
-{
-	struct interval_tree_node *span;
-
-	for_each_span(span, &pages->slices)
-		iopt_census_slice(pages, container_of(span, struct iopt_slice,
-						      span), census);
-}
-
 /* What the newest record that covers an index says. */
 static bool iopt_debug_recorded(struct iopt_pages *pages, unsigned long index,
 				unsigned long *pfn)
@@ -84,6 +57,50 @@ static bool iopt_debug_recorded(struct iopt_pages *pages, unsigned long index,
 			*pfn = extent->pfn + (index - extent->first_index);
 	}
 	return newest;
+}
+
+/* A slice that is one run says of its ends what the newest record says. */
+static void iopt_census_run(struct iopt_pages *pages,
+			    const struct iopt_slice *slice)
+{
+	unsigned long pfn;
+
+	if (!slice->run_pfn)
+		return;
+	IOMMUFD_ASSERT(slice->filled_pages == iopt_slice_npages(slice));
+	if (iopt_debug_recorded(pages, slice->span.start, &pfn))
+		IOMMUFD_ASSERT(pfn == slice->run_pfn);
+	if (iopt_debug_recorded(pages, slice->span.last, &pfn))
+		IOMMUFD_ASSERT(pfn == slice->run_pfn + slice->filled_pages - 1);
+}
+
+/* A slice is in the tree while it shows something, in some domain. */
+static void iopt_census_slice(struct iopt_pages *pages,
+			      const struct iopt_slice *slice,
+			      struct iopt_pages_census *census)
+{
+	IOMMUFD_ASSERT(slice->pages == pages);
+	IOMMUFD_ASSERT(slice->filled_pages);
+	IOMMUFD_ASSERT(slice->filled_pages <= iopt_slice_npages(slice));
+	iopt_census_run(pages, slice);
+	if (slice->quarantined) {
+		census->has_quarantine = true;
+		return;
+	}
+	IOMMUFD_ASSERT(slice->run_pfn ||
+		       (slice->storage &&
+			iopt_slice_in_domain(slice, slice->storage)));
+	bitmap_set(census->shown, slice->span.start, slice->filled_pages);
+}
+
+static void iopt_census_slices(struct iopt_pages *pages,
+			       struct iopt_pages_census *census)
+{
+	struct interval_tree_node *span;
+
+	for_each_span(span, &pages->slices)
+		iopt_census_slice(pages, container_of(span, struct iopt_slice,
+						      span), census);
 }
 
 /* A PFN that somebody relies on has a page that is pinned. */

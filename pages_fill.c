@@ -47,7 +47,6 @@ static void iopt_slice_cover(struct iopt_slice *slice)
 {
 	struct iopt_pages *pages = slice->pages;
 
-	slice->storage = iopt_slice_next_member(slice, NULL);
 	spin_lock(&pages->lock);
 	interval_tree_insert(&slice->span, &pages->slices);
 	spin_unlock(&pages->lock);
@@ -64,24 +63,30 @@ void iopt_slice_uncover(struct iopt_slice *slice)
 	struct iopt_pages *pages = slice->pages;
 
 	slice->storage = NULL;
+	slice->run_pfn = 0;
 	WRITE_ONCE(slice->filled_pages, 0);
 	spin_lock(&pages->lock);
 	interval_tree_remove(&slice->span, &pages->slices);
 	spin_unlock(&pages->lock);
-	iopt_pages_drop_records(pages, slice->span.start, slice->span.last);
+	if (!RB_EMPTY_ROOT(&pages->records.rb_root))
+		iopt_pages_drop_records(pages, slice->span.start,
+					slice->span.last);
 }
 
 /* Map the batch in every member, or in none. */
 static int iopt_fill_map(struct iopt_slice *slice,
-			 const struct iopt_gather *gather)
+			 const struct pfn_batch *batch)
 {
 	struct iopt_domain *member, *failed;
 	struct domain_io_span span;
 	int rc = 0;
 
-	span = iopt_slice_span(slice, slice->filled_pages, gather->npages);
+	if (batch->npfns == iopt_slice_npages(slice))
+		span = iopt_slice_span_all(slice);
+	else
+		span = iopt_slice_span(slice, slice->filled_pages, batch->npfns);
 	iopt_slice_for_each_member(slice, failed) {
-		rc = domain_io_map(failed->domain, &span, gather->batch,
+		rc = domain_io_map(failed->domain, &span, batch,
 				   slice->iommu_prot);
 		if (rc)
 			break;
@@ -99,39 +104,57 @@ static int iopt_fill_map(struct iopt_slice *slice,
 	return rc;
 }
 
+/* The PFN of the first page if the batch is all of the slice, in one run, or 0. */
+static unsigned long iopt_fill_run(const struct iopt_slice *slice,
+				   const struct pfn_batch *batch)
+{
+	if (batch->npfns != iopt_slice_npages(slice) ||
+	    pfn_batch_nruns(batch) != 1 || !READ_ONCE(iopt_extents))
+		return 0;
+	return batch->runs[batch->first_run].pfn;
+}
+
 /*
  * Map the batch, and remember what of it no other slice knows.
+ *
+ * What the slice knows by itself needs no record, unless there are any: an older
+ * one could say something else of the same indexes.
  *
  * Return: 0 with the pages in use by the slice, or -errno with none of them;
  * -ENOTRECOVERABLE: in use for ever.
  */
-static int iopt_fill_use(struct iopt_slice *slice, struct iopt_gather *gather)
+static int iopt_fill_use(struct iopt_slice *slice,
+			 const struct pfn_batch *batch, bool has_news)
 {
-	unsigned long npages = gather->npages;
+	unsigned long first_index = slice->span.start + slice->filled_pages;
+	unsigned long run_pfn = iopt_fill_run(slice, batch);
+	struct iopt_pages *pages = slice->pages;
 	struct pfn_record *record = NULL;
 	int rc = 0;
 
-	if (gather->has_news)
-		rc = iopt_pages_prepare_record(slice->pages,
-					       gather->first_index,
-					       gather->batch, &record);
+	if (has_news && !(run_pfn && RB_EMPTY_ROOT(&pages->records.rb_root)))
+		rc = iopt_pages_prepare_record(pages, first_index, batch,
+					       &record);
 	if (rc)
 		return rc;
-	rc = iopt_fill_map(slice, gather);
+	rc = iopt_fill_map(slice, batch);
 	if (rc && rc != -ENOTRECOVERABLE) {
 		pfn_record_free(record);
 		return rc;
 	}
 	/* No domain maps all of it, so none can be asked later. */
-	if (rc && !record)
-		record = pfn_record_create(gather->first_index, gather->batch);
+	if (rc && !record && !run_pfn)
+		record = pfn_record_create(first_index, batch);
 
 	/* What a driver failed to take back is shown, too: nobody unpins it. */
-	if (!slice->filled_pages)
+	slice->run_pfn = run_pfn;
+	if (!slice->filled_pages) {
+		slice->storage = run_pfn ? NULL :
+				 iopt_slice_next_member(slice, NULL);
 		iopt_slice_cover(slice);
-	iopt_pages_insert_record(slice->pages, record);
-	iopt_gather_keep(gather);
-	WRITE_ONCE(slice->filled_pages, slice->filled_pages + npages);
+	}
+	iopt_pages_insert_record(pages, record);
+	WRITE_ONCE(slice->filled_pages, slice->filled_pages + batch->npfns);
 	return rc ? iopt_slice_quarantine(slice, 0) : 0;
 }
 
@@ -157,7 +180,9 @@ static int iopt_fill_commit(struct iopt_slice *slice,
 	rc = iopt_gather_settle(gather);
 	if (rc <= 0)
 		return rc ?: 1;
-	rc = iopt_fill_use(slice, gather);
+	rc = iopt_fill_use(slice, gather->batch, gather->has_news);
+	if (!rc || rc == -ENOTRECOVERABLE)
+		iopt_gather_keep(gather);
 	if (rc)
 		return rc;
 	return slice->filled_pages != iopt_slice_npages(slice);
@@ -174,6 +199,76 @@ static int iopt_fill_gather(struct iopt_slice *slice,
 				  iopt_slice_npages(slice) - first_page);
 	return iopt_gather_next(gather, slice->span.start + first_page,
 				slice->span.start + first_page + npages - 1);
+}
+
+/*
+ * Is the slice the only one that shows its pages, and does no access pin them? Of a
+ * slice in an area that nobody else may touch, that stays so.
+ */
+static bool iopt_slice_is_alone(const struct iopt_slice *slice)
+{
+	const struct iopt_pages *pages = slice->pages;
+
+	if (kref_read(&pages->kref) != 1 || READ_ONCE(pages->held))
+		return false;
+	smp_acquire__after_ctrl_dep(); /* what they did before they let go */
+	return true;
+}
+
+/* In the section: map all of a slice that nobody has begun to fill. */
+static int iopt_fill_whole(struct iopt_slice *slice,
+			   const struct pfn_batch *batch)
+{
+	int rc;
+
+	if (slice->filled_pages || slice->gone || slice->quarantined ||
+	    !iopt_slice_wanted(slice))
+		return 1;
+	rc = iopt_fill_use(slice, batch, true);
+	slice->filler = false;
+	if (rc)
+		slice->gone = true;
+	if (!rc || rc == -ENOTRECOVERABLE)
+		iopt_pages_add_pinned(slice->pages, batch->npfns);
+	return rc;
+}
+
+/* Can all of a slice be pinned with nothing allocated for that, and mapped at once? */
+static bool iopt_slice_is_small(const struct iopt_slice *slice)
+{
+	unsigned long npages = iopt_slice_npages(slice);
+
+	return npages <= IOPT_PIN_INLINE_PAGES &&
+	       iopt_slice_bound(slice, 0, npages) == npages;
+}
+
+/*
+ * The short way for a small slice that is alone: there is nobody whose pages could
+ * be shared, so all of them are pinned, and mapped.
+ *
+ * Return: as iopt_slice_fill(), or 1 with nothing done if that takes more.
+ */
+static int iopt_slice_fill_small(struct iopt_slice *slice)
+{
+	struct iopt_busy busy = iopt_slice_range(slice);
+	unsigned long npages = iopt_slice_npages(slice);
+	struct iopt_pages *pages = slice->pages;
+	struct iopt_pin pin __uninitialized;
+	int rc = 1;
+
+	if (pages->ops->charge(pages, npages))
+		return 1;
+	iopt_pin_init_inline(&pin);
+	if (pages->ops->pin(pages, &pin, slice->span.start, npages) == npages) {
+		iopt_pages_lock_range(pages, &busy);
+		rc = iopt_fill_whole(slice, &pin.batch);
+		iopt_pages_unlock_range(pages, &busy);
+	}
+	if (rc && rc != -ENOTRECOVERABLE) {
+		iopt_pages_unpin_front(pages, &pin.batch, pin.batch.npfns);
+		pages->ops->uncharge(pages, npages);
+	}
+	return rc;
 }
 
 /**
@@ -195,6 +290,12 @@ int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
 	struct iopt_gather gather __uninitialized;
 	int rc;
 
+	if (is_owner && iopt_slice_is_small(slice) &&
+	    iopt_slice_is_alone(slice)) {
+		rc = iopt_slice_fill_small(slice);
+		if (rc <= 0)
+			return rc;
+	}
 	gather.pages = slice->pages;
 	gather.self = slice;
 	gather.end_index = slice->span.last + 1;
@@ -226,6 +327,15 @@ static unsigned long iopt_unfill_domain(struct iommu_domain *domain,
 	return domain_io_unmap(domain, span->first_iova, span->length);
 }
 
+/* How many pages from the front on nobody maps, of which so many bytes are unmapped. */
+static unsigned long iopt_unfill_npages(const struct domain_io_span *span,
+					unsigned long unmapped)
+{
+	if (unmapped == span->length)
+		return PFN_UP(span->page_offset + unmapped);
+	return (span->page_offset + unmapped) / PAGE_SIZE;
+}
+
 /*
  * Unmap one batch from every member; flushed when it returns.
  *
@@ -241,9 +351,7 @@ static unsigned long iopt_unfill_unmap(struct iopt_slice *slice,
 	iopt_slice_for_each_member(slice, member)
 		unmapped = min(unmapped, iopt_unfill_domain(member->domain, span,
 							    nr_runs));
-	if (unmapped == span->length)
-		return PFN_UP(span->page_offset + unmapped);
-	return (span->page_offset + unmapped) / PAGE_SIZE;
+	return iopt_unfill_npages(span, unmapped);
 }
 
 /**
@@ -402,6 +510,29 @@ static int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
 	return rc;
 }
 
+/* Unpin the first pages of a slice that is alone and one run; they are unmapped. */
+static int iopt_unfill_unmapped(struct iopt_slice *slice, unsigned long npages)
+{
+	struct iopt_pages *pages = slice->pages;
+
+	if (npages)
+		pages->ops->unpin(pages, slice->run_pfn, npages);
+	iopt_pages_add_pinned(pages, -npages);
+	if (npages != slice->filled_pages)
+		return iopt_slice_quarantine(slice, npages);
+	iopt_slice_uncover(slice);
+	return 0;
+}
+
+/* As iopt_unfill_all(), for a slice that is alone and one run. */
+static int iopt_unfill_run(struct iopt_slice *slice, unsigned long *unpinned)
+{
+	struct domain_io_span span = iopt_slice_span_all(slice);
+
+	*unpinned = iopt_unfill_unmap(slice, &span, 1);
+	return iopt_unfill_unmapped(slice, *unpinned);
+}
+
 /**
  * iopt_slice_unfill() - take a slice out of every domain, for good
  * @slice: a fill that is under way ends without touching it again
@@ -422,6 +553,8 @@ int iopt_slice_unfill(struct iopt_slice *slice)
 	slice->gone = true;
 	if (slice->quarantined)
 		rc = -ENOTRECOVERABLE;
+	else if (slice->run_pfn && iopt_slice_is_alone(slice))
+		rc = iopt_unfill_run(slice, &unpinned);
 	else if (slice->filled_pages)
 		rc = iopt_unfill_all(slice, &unpinned);
 	iopt_pages_unlock_range(pages, &busy);
@@ -617,6 +750,7 @@ int iopt_slice_split(struct iopt_slice *slice, struct iopt_slice *upper,
 	upper->pages = iopt_pages_get(pages);
 	upper->domains = slice->domains;
 	upper->storage = slice->storage;
+	upper->run_pfn = slice->run_pfn ? slice->run_pfn + first_page : 0;
 	upper->seq = slice->seq;
 	upper->iommu_prot = slice->iommu_prot;
 

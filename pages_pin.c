@@ -79,6 +79,20 @@ void iopt_pin_init(struct iopt_pin *pin, unsigned long npages,
 }
 
 /**
+ * iopt_pin_init_inline() - prepare to pin up to IOPT_PIN_INLINE_PAGES pages
+ * @pin: what to prepare; needs no iopt_pin_destroy()
+ *
+ * Context: any.
+ */
+void iopt_pin_init_inline(struct iopt_pin *pin)
+{
+	pfn_batch_init(&pin->batch);
+	pin->upages = pin->inline_upages;
+	pin->max_upages = IOPT_PIN_INLINE_PAGES;
+	pin->own_upages = NULL;
+}
+
+/**
  * iopt_pin_destroy() - free the scratch memory
  * @pin: holds no pins any more
  *
@@ -205,7 +219,7 @@ static long iopt_user_pin(struct iopt_pages *pages, struct iopt_pin *pin,
 	if (iommufd_should_fail())
 		return -EFAULT;
 
-	if (pages->writable)
+	if (pages->ops->writable)
 		gup_flags |= FOLL_WRITE;
 
 	if (current->mm == pages->owner->mm)
@@ -228,7 +242,7 @@ static void iopt_user_unpin(struct iopt_pages *pages, unsigned long pfn,
 {
 	/* Dirty only what a device could have written to. */
 	unpin_user_page_range_dirty_lock(pfn_to_page(pfn), npages,
-					 pages->writable);
+					 pages->ops->writable);
 }
 
 static void iopt_user_release(struct iopt_pages *pages)
@@ -236,12 +250,20 @@ static void iopt_user_release(struct iopt_pages *pages)
 	iopt_owner_put(pages->owner);
 }
 
+#define IOPT_USER_OPS						\
+	.pin = iopt_user_pin,					\
+	.unpin = iopt_user_unpin,				\
+	.charge = iopt_pages_charge,				\
+	.uncharge = iopt_pages_uncharge,			\
+	.release = iopt_user_release
+
 static const struct pfn_source_ops iopt_user_ops = {
-	.pin = iopt_user_pin,
-	.unpin = iopt_user_unpin,
-	.charge = iopt_pages_charge,
-	.uncharge = iopt_pages_uncharge,
-	.release = iopt_user_release,
+	IOPT_USER_OPS,
+};
+
+static const struct pfn_source_ops iopt_user_writable_ops = {
+	IOPT_USER_OPS,
+	.writable = true,
 };
 
 /**
@@ -260,7 +282,6 @@ void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
 	INIT_HLIST_HEAD(&pages->busy);
 	pages->slices = RB_ROOT_CACHED;
 	pages->records = RB_ROOT_CACHED;
-	pages->ops = &iopt_user_ops;
+	pages->ops = writable ? &iopt_user_writable_ops : &iopt_user_ops;
 	pages->uptr = uptr;
-	pages->writable = writable;
 }

@@ -76,6 +76,8 @@ void iopt_slice_rescue(struct iopt_slice *slice, struct iopt_domain *member)
 	unsigned long first_page = slice->kept_page;
 	struct pfn_batch batch __uninitialized;
 
+	if (slice->run_pfn)
+		return;
 	pfn_batch_init(&batch);
 	pfn_batch_reserve(&batch, min(slice->filled_pages, IOPT_RESCUE_RUNS),
 			  READ_ONCE(iopt_temp_bytes_limit));
@@ -93,18 +95,23 @@ static unsigned long iopt_release_part(struct iopt_slice *slice,
 {
 	unsigned long first_index = slice->span.start + first_page;
 	unsigned long last_index = slice->span.start + slice->filled_pages - 1;
-	struct pfn_record *record;
+	struct pfn_record *record = NULL;
 	unsigned long npages;
 
-	record = iopt_pages_find_record(slice->pages, first_index, &last_index);
+	if (!slice->run_pfn)
+		record = iopt_pages_find_record(slice->pages, first_index,
+						&last_index);
 	npages = last_index - first_index + 1;
-	if (!record) {
+	if (slice->run_pfn) {
+		pfn_batch_add(batch, slice->run_pfn + first_page, npages);
+	} else if (record) {
+		npages = pfn_record_read(record, first_index, npages, batch);
+	} else {
 		pr_warn_once("%lu pages of IOVA %#lx-%#lx stay pinned for ever: nobody knows any more which they were\n",
 			     npages, slice->iova.first_iova,
 			     slice->iova.last_iova);
 		return npages;
 	}
-	npages = pfn_record_read(record, first_index, npages, batch);
 	*unpinned += iopt_slice_unpin(slice, first_page, batch);
 	return npages;
 }

@@ -2,11 +2,11 @@
 /*
  * Reading PFNs back: which tier knows what stands behind an index.
  *
- * Records are asked first: they answer for a run at a time. What no record
- * covers was scattered when it was pinned, and a domain that maps it is asked
- * page by page. A reader is in a section over the indexes it asks for and they
- * are pinned, which keeps the records it meets: one is freed only when nothing
- * it covers is pinned.
+ * A slice that is one run knows that by itself. Then records are asked: they
+ * answer for a run at a time. What no record covers was scattered when it was
+ * pinned, and a domain that maps it is asked page by page. A reader is in a section
+ * over the indexes it asks for and they are pinned, which keeps the records it
+ * meets: one is freed only when nothing it covers is pinned.
  */
 #include <linux/atomic.h>
 #include <linux/module.h>
@@ -17,7 +17,7 @@
 #include "pages.h"
 #include "pfn_extents.h"
 
-static bool iopt_extents = true;
+bool iopt_extents = true;
 module_param_named(extents, iopt_extents, bool, 0644);
 MODULE_PARM_DESC(extents,
 		 "Remember runs of PFNs rather than ask page tables for them (for debugging)");
@@ -359,6 +359,9 @@ static unsigned long iopt_slice_read_tier(struct iopt_slice *slice,
 	struct pfn_record *record;
 	struct domain_io_span span;
 
+	if (slice->run_pfn)
+		return pfn_batch_add(batch, slice->run_pfn + first_page, npages) ?
+			       npages : 0;
 	record = iopt_pages_find_record(slice->pages, first_index, &last_index);
 	npages = last_index - first_index + 1;
 	if (record)
@@ -527,6 +530,8 @@ static unsigned long iopt_slice_peek_filled(struct iopt_slice *slice,
 	unsigned long last_index = index;
 	struct pfn_record *record;
 
+	if (slice->run_pfn)
+		return slice->run_pfn + page;
 	record = iopt_pages_only_record(slice->pages, index);
 	if (!record && !RB_EMPTY_ROOT(&slice->pages->records.rb_root))
 		record = iopt_pages_newest_record(slice->pages, index,

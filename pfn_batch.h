@@ -21,7 +21,7 @@ struct page;
 /* Longest run; leaves room to add two of them in a u32. */
 #define PFN_RUN_MAX_PFNS ((1U << 31) - 1)
 
-#define PFN_BATCH_INLINE_RUNS 8
+#define PFN_BATCH_INLINE_RUNS 16
 
 /**
  * struct pfn_run - consecutive physical pages

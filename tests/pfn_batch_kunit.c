@@ -195,13 +195,15 @@ static void reserve_keeps_its_limit(struct kunit *test)
 {
 	struct fixture *f = test->priv;
 	const size_t run_bytes = sizeof(struct pfn_run);
+	const size_t max_runs = 2 * PFN_BATCH_INLINE_RUNS - 1;
 	size_t limit_bytes;
 
-	for (limit_bytes = 0; limit_bytes <= 20 * run_bytes; limit_bytes++) {
-		size_t limit = clamp(limit_bytes / run_bytes, 1, 15);
+	for (limit_bytes = 0; limit_bytes <= (max_runs + 5) * run_bytes;
+	     limit_bytes++) {
+		size_t limit = clamp(limit_bytes / run_bytes, 1, max_runs);
 
 		renew(f);
-		pfn_batch_reserve(&f->batch, 15, limit_bytes);
+		pfn_batch_reserve(&f->batch, max_runs, limit_bytes);
 		KUNIT_ASSERT_EQ_MSG(test, measure_capacity(f), limit,
 				    "limit of %zu bytes", limit_bytes);
 	}
@@ -212,7 +214,7 @@ static void reserve_never_shrinks_without_a_limit(struct kunit *test)
 	struct fixture *f = test->priv;
 	size_t max_runs;
 
-	for (max_runs = 0; max_runs < 20; max_runs++) {
+	for (max_runs = 0; max_runs < PFN_BATCH_INLINE_RUNS + 5; max_runs++) {
 		renew(f);
 		pfn_batch_reserve(&f->batch, max_runs, SIZE_MAX);
 		KUNIT_EXPECT_EQ(test, measure_capacity(f),
