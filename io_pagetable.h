@@ -136,12 +136,12 @@ struct iopt_allow_list {
 /**
  * struct iopt_pending - areas that user space has not learned of yet
  * @iopt: the map they are in, in state MAPPING; NULL if there are none
- * @first_iova: first IOVA of the first
+ * @first_area: the first of them
  * @last_iova: last IOVA of the last; there is no hole in between
  */
 struct iopt_pending {
 	struct io_pagetable *iopt;
-	unsigned long first_iova;
+	struct iopt_area *first_area;
 	unsigned long last_iova;
 };
 

@@ -155,7 +155,7 @@ static int iopt_find_iova(struct io_pagetable *iopt,
 	}
 }
 
-/* The order of the checks is ABI. */
+/* The order of the checks is ABI. The last of them is iopt_is_used(). */
 static int iopt_check_fixed_iova(struct io_pagetable *iopt,
 				 const struct iopt_map_request *request)
 {
@@ -167,9 +167,14 @@ static int iopt_check_fixed_iova(struct io_pagetable *iopt,
 		return -EOVERFLOW;
 	if (interval_tree_iter_first(&iopt->reserved, request->iova, last_iova))
 		return -EINVAL;
-	if (iova_map_find(&iopt->areas, request->iova, last_iova))
-		return -EEXIST;
 	return 0;
+}
+
+static bool iopt_is_used(const struct io_pagetable *iopt,
+			 const struct iopt_map_request *request)
+{
+	return iova_map_find(&iopt->areas, request->iova,
+			     request->iova + (request->length - 1));
 }
 
 static bool iopt_area_fits(const struct iopt_area *area,
@@ -179,8 +184,8 @@ static bool iopt_area_fits(const struct iopt_area *area,
 			  alignment);
 }
 
-/* Put an area, whose place is free, into the map. */
-static void iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
+/* Put an area into the map. Return: 0, or -EEXIST if its place is not free. */
+static int iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
 			     unsigned long first_iova, int iommu_prot)
 {
 	struct iopt_slice *slice = &area->slice;
@@ -193,15 +198,51 @@ static void iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
 	slice->domains = &iopt->domains;
 	slice->seq = iopt->domains.seq;
 	slice->filler = iopt_is_wanted(iopt);
-	WARN_ON(iova_map_insert(&iopt->areas, &slice->iova));
+	if (iova_map_insert(&iopt->areas, &slice->iova))
+		return -EEXIST;
 	iopt->nr_areas++;
+	return 0;
+}
+
+static bool iopt_areas_fit(const struct iopt_new_areas *new,
+			   unsigned long alignment)
+{
+	for (size_t i = 0; i < new->nr_areas; i++) {
+		if (i)
+			cond_resched();
+		if (!iopt_area_fits(new->areas[i], alignment))
+			return false;
+	}
+	return true;
+}
+
+/* Put all areas into the map, side by side. Return: 0, or -EEXIST with none there. */
+static int iopt_insert_areas(struct io_pagetable *iopt,
+			     struct iopt_new_areas *new,
+			     const struct iopt_map_request *request)
+{
+	unsigned long iova = request->iova;
+
+	/* Of a single one its insertion tells. */
+	if (new->nr_areas > 1 && iopt_is_used(iopt, request))
+		return -EEXIST;
+	for (size_t i = 0; i < new->nr_areas; i++) {
+		unsigned long bytes = iopt_area_bytes(new->areas[i]);
+
+		if (i)
+			cond_resched();
+		if (iopt_insert_area(iopt, new->areas[i], iova,
+				     request->iommu_prot))
+			return -EEXIST;
+		iova += bytes;
+	}
+	return 0;
 }
 
 /* Give the areas an IOVA, and with it a place in the map, all or none. */
 static int iopt_place(struct io_pagetable *iopt, struct iopt_new_areas *new,
 		      struct iopt_map_request *request)
 {
-	unsigned long iova;
 	int rc;
 
 	guard(iopt_write)(iopt);
@@ -215,20 +256,11 @@ static int iopt_place(struct io_pagetable *iopt, struct iopt_new_areas *new,
 	if (rc)
 		return rc;
 	/* The search may have let go of the lock, and an attach may have come. */
-	for (size_t i = 0; i < new->nr_areas; i++) {
-		if (!iopt_area_fits(new->areas[i], iopt->iova_alignment))
-			return -EINVAL;
-		cond_resched();
-	}
-
-	iova = request->iova;
-	for (size_t i = 0; i < new->nr_areas; i++) {
-		unsigned long bytes = iopt_area_bytes(new->areas[i]);
-
-		iopt_insert_area(iopt, new->areas[i], iova, request->iommu_prot);
-		iova += bytes;
-		cond_resched();
-	}
+	if (!iopt_areas_fit(new, iopt->iova_alignment))
+		return iopt_is_used(iopt, request) ? -EEXIST : -EINVAL;
+	rc = iopt_insert_areas(iopt, new, request);
+	if (rc)
+		return rc;
 	/* An attach that finds an area may become its filler later. */
 	new->fill = new->areas[0]->slice.filler;
 	return 0;
@@ -260,7 +292,7 @@ static int iopt_bring_in(struct io_pagetable *iopt, struct iopt_new_areas *new,
 	if (rc)
 		return rc;
 	pending->iopt = iopt;
-	pending->first_iova = request->iova;
+	pending->first_area = new->areas[0];
 	pending->last_iova = request->iova + (request->length - 1);
 	return iopt_fill_areas(new);
 }
@@ -469,19 +501,20 @@ void iopt_copy_end(struct iopt_copy *copy)
 static void iopt_pending_set(const struct iopt_pending *pending,
 			     enum iopt_area_state state)
 {
-	struct iopt_area *area;
+	struct iopt_area *area = pending->first_area;
 
 	guard(iopt_write)(pending->iopt);
 
-	for (area = iopt_area_from(pending->iopt, pending->first_iova);
-	     area && area->slice.iova.first_iova <= pending->last_iova;
-	     area = iopt_area_next(area)) {
+	for (;;) {
 		/* A domain may have left meanwhile, and not let go. */
 		if (state == IOPT_AREA_LIVE &&
 		    READ_ONCE(area->slice.quarantined))
 			iopt_set_state(area, IOPT_AREA_QUARANTINED);
 		else
 			iopt_set_state(area, state);
+		if (area->slice.iova.last_iova == pending->last_iova)
+			return;
+		area = iopt_area_next(area);
 		cond_resched();
 	}
 }
@@ -507,7 +540,7 @@ void iopt_pending_commit(struct iopt_pending *pending)
 void iopt_pending_abort(struct iopt_pending *pending)
 {
 	struct io_pagetable *iopt = pending->iopt;
-	unsigned long iova = pending->first_iova;
+	unsigned long iova = pending->first_area->slice.iova.first_iova;
 	unsigned long last_iova;
 
 	iopt_pending_set(pending, IOPT_AREA_UNMAPPING);
