@@ -242,6 +242,68 @@ int domain_io_map(struct iommu_domain *domain,
 }
 
 /**
+ * domain_io_begin_unmap() - get ready to unmap ranges
+ * @unmap: what to prepare
+ * @domain: paging domain
+ *
+ * Context: any.
+ */
+void domain_io_begin_unmap(struct domain_io_unmap *unmap,
+			   struct iommu_domain *domain)
+{
+	unmap->domain = domain;
+	iommu_iotlb_gather_init(&unmap->gather);
+}
+
+/**
+ * domain_io_unmap_range() - unmap a range
+ * @unmap: begun
+ * @first_iova: first IOVA; a map started here
+ * @length: bytes; a map ends there, and there is no hole
+ *
+ * Context: a section over the indexes; sleeps.
+ * Return: bytes unmapped, @length unless the driver stopped early: what lies
+ * behind may still be reachable by devices. All of it may be, until
+ * domain_io_end_unmap().
+ */
+unsigned long domain_io_unmap_range(struct domain_io_unmap *unmap,
+				    unsigned long first_iova,
+				    unsigned long length)
+{
+	struct iommu_domain *domain = unmap->domain;
+	bool is_page = length == PAGE_SIZE &&
+		       IS_ALIGNED(first_iova, PAGE_SIZE) &&
+		       (domain->pgsize_bitmap & PAGE_SIZE);
+	size_t unmapped = 0;
+
+	/*
+	 * For a page there is nothing to choose, as in domain_io_choose(). But it
+	 * can be made of smaller leaves, which a driver may take out one by one.
+	 */
+	if (is_page)
+		unmapped = domain->ops->unmap_pages(domain, first_iova,
+						    PAGE_SIZE, 1,
+						    &unmap->gather);
+	if (!is_page || (unmapped && unmapped < length))
+		unmapped += iommu_unmap_fast(domain, first_iova + unmapped,
+					     length - unmapped, &unmap->gather);
+	/* More than asked for would be a neighbour's; the rule above forbids it. */
+	WARN_ON_ONCE(unmapped > length);
+	return min(unmapped, length);
+}
+
+/**
+ * domain_io_end_unmap() - flush the IOTLB of all that was unmapped
+ * @unmap: begun
+ *
+ * Context: process; the sections over what was unmapped still held; sleeps.
+ */
+void domain_io_end_unmap(struct domain_io_unmap *unmap)
+{
+	iommu_iotlb_sync(unmap->domain, &unmap->gather);
+}
+
+/**
  * domain_io_unmap() - unmap a range and flush the IOTLB of it
  * @domain: paging domain
  * @first_iova: first IOVA; a map started here
@@ -254,15 +316,13 @@ int domain_io_map(struct iommu_domain *domain,
 unsigned long domain_io_unmap(struct iommu_domain *domain,
 			      unsigned long first_iova, unsigned long length)
 {
-	struct iommu_iotlb_gather gather;
-	size_t unmapped;
+	struct domain_io_unmap unmap;
+	unsigned long unmapped;
 
-	iommu_iotlb_gather_init(&gather);
-	unmapped = iommu_unmap_fast(domain, first_iova, length, &gather);
-	iommu_iotlb_sync(domain, &gather);
-	/* More than asked for would be a neighbour's; the rule above forbids it. */
-	WARN_ON_ONCE(unmapped > length);
-	return min(unmapped, length);
+	domain_io_begin_unmap(&unmap, domain);
+	unmapped = domain_io_unmap_range(&unmap, first_iova, length);
+	domain_io_end_unmap(&unmap);
+	return unmapped;
 }
 
 /* Bytes of a span in front of one of its pages. */

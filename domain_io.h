@@ -50,6 +50,16 @@ struct domain_io_span {
 };
 
 /**
+ * struct domain_io_unmap - unmaps, until the IOTLB is flushed
+ * @domain: where
+ * @gather: what the IOTLB is to be flushed of
+ */
+struct domain_io_unmap {
+	struct iommu_domain *domain;
+	struct iommu_iotlb_gather gather;
+};
+
+/**
  * struct domain_io_dirty - reads of dirty bits, until the IOTLB is flushed
  * @domain: where
  * @bitmap: records what is dirty; NULL: nothing does, the bits are forgotten
@@ -66,6 +76,12 @@ struct domain_io_dirty {
 int domain_io_map(struct iommu_domain *domain,
 		  const struct domain_io_span *span,
 		  const struct pfn_batch *batch, int iommu_prot);
+void domain_io_begin_unmap(struct domain_io_unmap *unmap,
+			   struct iommu_domain *domain);
+unsigned long domain_io_unmap_range(struct domain_io_unmap *unmap,
+				    unsigned long first_iova,
+				    unsigned long length);
+void domain_io_end_unmap(struct domain_io_unmap *unmap);
 unsigned long domain_io_unmap(struct iommu_domain *domain,
 			      unsigned long first_iova, unsigned long length);
 unsigned long domain_io_unmap_scattered(struct iommu_domain *domain,

@@ -192,6 +192,9 @@ static void iopt_restore_area(struct iopt_area *area)
 	iopt_wake(iopt);
 }
 
+/* Areas claimed under one lock, and flushed together. */
+#define IOPT_UNMAP_BATCH 16
+
 /**
  * struct iopt_unmap_walk - an unmap in progress
  * @iopt: the map
@@ -200,11 +203,11 @@ static void iopt_restore_area(struct iopt_area *area)
  * @next_iova: where to look for the next area
  * @unmapped_bytes: bytes of the areas that are gone
  * @nr_settled: io_pagetable.nr_settled when somebody's area was in the way
- * @is_erased: the area claimed last has left the map already
  * @all: wait for areas that are still being mapped, too
  * @whole: an area that begins in the range goes as a whole; one that begins in
  *	front of it ends the walk
  * @met_quarantine: there is an area in the range that no unmap can remove
+ * @is_done: there is no area left
  */
 struct iopt_unmap_walk {
 	struct io_pagetable *iopt;
@@ -213,10 +216,24 @@ struct iopt_unmap_walk {
 	unsigned long next_iova;
 	unsigned long unmapped_bytes;
 	unsigned int nr_settled;
-	bool is_erased;
 	bool all;
 	bool whole;
 	bool met_quarantine;
+	bool is_done;
+};
+
+/**
+ * struct iopt_claim - areas that an unmap has made its own
+ * @nr_areas: entries in @areas; more than one only if nobody has pins in them
+ * @nr_bare: entries in @bare
+ * @areas: in the map, UNMAPPING
+ * @bare: no domain showed anything of them, so they have left the map already
+ */
+struct iopt_claim {
+	unsigned int nr_areas;
+	unsigned int nr_bare;
+	struct iopt_area *areas[IOPT_UNMAP_BATCH];
+	struct iopt_area *bare[IOPT_UNMAP_BATCH];
 };
 
 /*
@@ -234,45 +251,99 @@ static bool iopt_area_is_bare(struct iopt_area *area)
 }
 
 /*
- * Claim the next area of the walk. A bare one leaves the map at once. An area that
- * was mapped behind the walk's back and reaches across its position is in the
- * range like any other.
+ * May the unmap claim an area in its range? One that was mapped behind the walk's
+ * back and reaches across its position is in the range like any other.
  *
- * Return: 0 with the area or NULL at the end; -EAGAIN if the caller has to wait
- * for somebody else to finish with it; -ENOENT, -EBUSY.
+ * Return: 0; -EAGAIN if the caller has to wait for somebody else to finish with it;
+ * -ENOENT, -EBUSY.
  */
-static int iopt_claim_next(struct iopt_unmap_walk *walk,
-			   struct iopt_area **out_area)
+static int iopt_may_claim(struct iopt_unmap_walk *walk,
+			  const struct iopt_area *area)
 {
-	struct io_pagetable *iopt = walk->iopt;
-	struct iopt_area *area;
-
-	guard(iopt_write)(iopt);
-
-	*out_area = NULL;
-	area = iopt_area_from(iopt, walk->next_iova);
-	while (area && area->state == IOPT_AREA_QUARANTINED &&
-	       area->slice.iova.first_iova <= walk->last_iova) {
-		walk->met_quarantine = true;
-		area = iopt_area_next(area);
-	}
-	if (!area || area->slice.iova.first_iova > walk->last_iova)
-		return 0;
-	if (area->slice.iova.first_iova < walk->first_iova)
-		return walk->whole ? 0 : -ENOENT;
+	if (area->slice.iova.first_iova < walk->first_iova && !walk->whole)
+		return -ENOENT;
 	if (area->slice.iova.last_iova > walk->last_iova && !walk->whole)
 		return -ENOENT;
 	if (area->state == IOPT_AREA_MAPPING && !walk->all)
 		return -EBUSY;
 	if (area->state != IOPT_AREA_LIVE) {
-		walk->nr_settled = iopt->nr_settled;
+		walk->nr_settled = walk->iopt->nr_settled;
 		return -EAGAIN;
 	}
+	return 0;
+}
+
+/* Claim an area, and go on behind it. A bare one leaves the map at once. */
+static void iopt_claim_area(struct iopt_unmap_walk *walk,
+			    struct iopt_claim *claim, struct iopt_area *area)
+{
+	unsigned long last_iova = area->slice.iova.last_iova;
+
 	iopt_set_state(area, IOPT_AREA_UNMAPPING);
-	walk->is_erased = iopt_area_is_bare(area);
-	if (walk->is_erased)
+	if (iopt_area_is_bare(area)) {
+		walk->unmapped_bytes += iopt_area_bytes(area);
 		iopt_erase_area(area);
-	*out_area = area;
+		claim->bare[claim->nr_bare++] = area;
+	} else {
+		claim->areas[claim->nr_areas++] = area;
+	}
+	walk->is_done = last_iova >= walk->last_iova;
+	walk->next_iova = last_iova + 1;
+}
+
+/*
+ * Is there no room for one more area? Who has pins is told before the area goes, and
+ * may refuse: no other is held up by that.
+ */
+static bool iopt_claim_is_full(const struct iopt_claim *claim,
+			       const struct iopt_area *area)
+{
+	if (claim->nr_areas + claim->nr_bare == IOPT_UNMAP_BATCH)
+		return true;
+	if (!claim->nr_areas)
+		return false;
+	return atomic_long_read(&area->pinned_pages) ||
+	       atomic_long_read(&claim->areas[0]->pinned_pages);
+}
+
+/*
+ * Claim the next areas of the walk.
+ *
+ * Return: 0, with nothing claimed at the end; or as iopt_may_claim(), of the first.
+ */
+static int iopt_claim_next(struct iopt_unmap_walk *walk,
+			   struct iopt_claim *claim)
+{
+	struct io_pagetable *iopt = walk->iopt;
+	struct iopt_area *area, *next;
+
+	guard(iopt_write)(iopt);
+
+	claim->nr_areas = 0;
+	claim->nr_bare = 0;
+	for (area = iopt_area_from(iopt, walk->next_iova);
+	     area && area->slice.iova.first_iova <= walk->last_iova;
+	     area = next) {
+		int rc;
+
+		if (area->state == IOPT_AREA_QUARANTINED) {
+			walk->met_quarantine = true;
+			next = iopt_area_next(area);
+			continue;
+		}
+		if (walk->whole &&
+		    area->slice.iova.first_iova < walk->first_iova)
+			break;
+		rc = iopt_may_claim(walk, area);
+		if (rc)
+			return claim->nr_areas + claim->nr_bare ? 0 : rc;
+		if (iopt_claim_is_full(claim, area))
+			return 0;
+		next = area->slice.iova.last_iova < walk->last_iova ?
+			       iopt_area_next(area) : NULL;
+		iopt_claim_area(walk, claim, area);
+	}
+	walk->is_done = true;
 	return 0;
 }
 
@@ -289,48 +360,82 @@ static int iopt_wait_settled(struct iopt_unmap_walk *walk)
 	return rc ? -EINTR : 0;
 }
 
-static int iopt_finish_claimed(struct iopt_unmap_walk *walk,
-			       struct iopt_area *area)
+/* Take what was claimed out of the domains and out of the map. */
+static void iopt_retire_claimed(struct iopt_unmap_walk *walk,
+				const struct iopt_claim *claim)
 {
-	if (!walk->is_erased)
-		return iopt_retire_area(area);
-	iopt_area_put(area);
+	struct iopt_slice *slices[IOPT_UNMAP_BATCH];
+	unsigned int i;
+
+	for (i = 0; i < claim->nr_areas; i++)
+		slices[i] = &claim->areas[i]->slice;
+	iopt_slices_unfill(slices, claim->nr_areas);
+	scoped_guard(iopt_write, walk->iopt) {
+		for (i = 0; i < claim->nr_areas; i++) {
+			struct iopt_area *area = claim->areas[i];
+
+			if (area->slice.quarantined) {
+				iopt_set_state(area, IOPT_AREA_QUARANTINED);
+				slices[i] = NULL;
+				walk->met_quarantine = true;
+			} else {
+				walk->unmapped_bytes += iopt_area_bytes(area);
+				iopt_erase_area(area);
+			}
+		}
+	}
+	iopt_wake(walk->iopt);
+	for (i = 0; i < claim->nr_areas; i++) {
+		if (slices[i])
+			iopt_area_put(claim->areas[i]);
+	}
+}
+
+static int iopt_finish_area(struct iopt_unmap_walk *walk,
+			    struct iopt_area *area)
+{
+	unsigned long bytes = iopt_area_bytes(area);
+	int rc = iopt_area_evict(area);
+
+	if (rc) {
+		iopt_restore_area(area);
+		return rc;
+	}
+	if (iopt_retire_area(area))
+		walk->met_quarantine = true;
+	else
+		walk->unmapped_bytes += bytes;
+	return 0;
+}
+
+static int iopt_finish_claimed(struct iopt_unmap_walk *walk,
+			       const struct iopt_claim *claim)
+{
+	for (unsigned int i = 0; i < claim->nr_bare; i++)
+		iopt_area_put(claim->bare[i]);
+	if (!claim->nr_areas)
+		return 0;
+	if (claim->nr_areas == 1)
+		return iopt_finish_area(walk, claim->areas[0]);
+	iopt_retire_claimed(walk, claim);
 	return 0;
 }
 
 static int iopt_unmap_areas(struct iopt_unmap_walk *walk)
 {
-	struct iopt_area *area;
-	unsigned long bytes;
-	int rc;
+	struct iopt_claim claim __uninitialized;
 
 	walk->next_iova = walk->first_iova;
 	for (;;) {
-		rc = iopt_claim_next(walk, &area);
-		if (rc == -EAGAIN) {
+		int rc = iopt_claim_next(walk, &claim);
+
+		if (!rc)
+			rc = iopt_finish_claimed(walk, &claim);
+		else if (rc == -EAGAIN)
 			rc = iopt_wait_settled(walk);
-			if (rc)
-				return rc;
-			continue;
-		}
 		if (rc)
 			return rc;
-		if (!area)
-			break;
-
-		rc = iopt_area_evict(area);
-		if (rc) {
-			iopt_restore_area(area);
-			return rc;
-		}
-		bytes = iopt_area_bytes(area);
-		walk->next_iova = area->slice.iova.last_iova;
-		if (iopt_finish_claimed(walk, area))
-			walk->met_quarantine = true;
-		else
-			walk->unmapped_bytes += bytes;
-		/* Compared before it is added to: both can be ULONG_MAX. */
-		if (walk->next_iova++ >= walk->last_iova)
+		if (walk->is_done)
 			break;
 		cond_resched();
 	}

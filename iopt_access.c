@@ -114,14 +114,13 @@ static void iopt_tell_users(const struct iopt_area *area)
 }
 
 /**
- * iopt_area_evict() - have in-kernel users let go of an area
+ * iopt_area_evict_users() - iopt_area_evict() when somebody has pins
  * @area: in state UNMAPPING and the caller's
  *
  * Context: process, no lock held; calls users and sleeps.
- * Return: 0 with no pin through the area, and none to come; -EDEADLOCK a user
- * does not let go; -EINTR fatal signal.
+ * Return: as iopt_area_evict().
  */
-int iopt_area_evict(struct iopt_area *area)
+int iopt_area_evict_users(struct iopt_area *area)
 {
 	atomic_long_t *pinned = &area->pinned_pages;
 

@@ -100,7 +100,21 @@ void iopt_remove_released(struct iopt_area *area);
 void iopt_wake(struct io_pagetable *iopt);
 
 /* iopt_access.c */
-int iopt_area_evict(struct iopt_area *area);
+int iopt_area_evict_users(struct iopt_area *area);
+
+/**
+ * iopt_area_evict() - have in-kernel users let go of an area
+ * @area: in state UNMAPPING and the caller's
+ *
+ * Context: process, no lock held; calls users and sleeps.
+ * Return: 0 with no pin through the area, and none to come; -EDEADLOCK a user
+ * does not let go; -EINTR fatal signal.
+ */
+static inline int iopt_area_evict(struct iopt_area *area)
+{
+	return atomic_long_read(&area->pinned_pages) ?
+		       iopt_area_evict_users(area) : 0;
+}
 
 /* iopt_domain.c */
 void iopt_release_areas(struct io_pagetable *iopt);

@@ -577,6 +577,7 @@ bool iopt_slice_rw_page(struct iopt_slice *slice, const struct iopt_rw *rw);
 /* pages_fill.c */
 int iopt_slice_fill(struct iopt_slice *slice, bool is_owner);
 int iopt_slice_unfill(struct iopt_slice *slice);
+void iopt_slices_unfill(struct iopt_slice *const *slices, unsigned int nr_slices);
 int iopt_slice_split(struct iopt_slice *slice, struct iopt_slice *upper,
 		     unsigned long first_page);
 int iopt_slice_add_domain(struct iopt_slice *slice, struct iopt_domain *member,

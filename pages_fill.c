@@ -563,6 +563,128 @@ int iopt_slice_unfill(struct iopt_slice *slice)
 	return rc;
 }
 
+/* Slices unmapped before the IOTLB is flushed. */
+#define IOPT_UNFILL_GROUP 16
+
+/**
+ * struct iopt_unfill_group - slices that are flushed together
+ * @unmap: from the one domain that shows them
+ * @nr_slices: entries in the others
+ * @slices: each alone with its pages, and one run
+ * @sections: over each of them
+ * @npages: so many pages of each are unmapped, from the first on
+ */
+struct iopt_unfill_group {
+	struct domain_io_unmap unmap;
+	unsigned int nr_slices;
+	struct iopt_slice *slices[IOPT_UNFILL_GROUP];
+	struct iopt_busy sections[IOPT_UNFILL_GROUP];
+	unsigned long npages[IOPT_UNFILL_GROUP];
+};
+
+/* The one domain that shows a slice, or NULL if there are more, or none. */
+static struct iommu_domain *iopt_slice_only_domain(struct iopt_slice *slice)
+{
+	struct iopt_domain *member = iopt_slice_next_member(slice, NULL);
+
+	if (!member || iopt_slice_next_member(slice, member))
+		return NULL;
+	return member->domain;
+}
+
+/* The domain that a slice can be unmapped from together with the group, or NULL. */
+static struct iommu_domain *
+iopt_group_domain(const struct iopt_unfill_group *group,
+		  struct iopt_slice *slice)
+{
+	struct iommu_domain *domain;
+
+	if (!slice->run_pfn || slice->quarantined ||
+	    !iopt_slice_is_alone(slice))
+		return NULL;
+	domain = iopt_slice_only_domain(slice);
+	if (group->nr_slices && domain != group->unmap.domain)
+		return NULL;
+	return domain;
+}
+
+/*
+ * Unmap one more slice, and stay in its section. Sections are tried, never waited
+ * for: nobody waits with one held.
+ *
+ * Return: whether it is in the group.
+ */
+static bool iopt_group_add(struct iopt_unfill_group *group,
+			   struct iopt_slice *slice)
+{
+	struct iopt_busy *section = &group->sections[group->nr_slices];
+	struct domain_io_span span;
+	struct iommu_domain *domain;
+	unsigned long unmapped;
+
+	if (group->nr_slices == IOPT_UNFILL_GROUP)
+		return false;
+	*section = iopt_slice_range(slice);
+	if (!iopt_pages_trylock_range(slice->pages, section))
+		return false;
+	domain = iopt_group_domain(group, slice);
+	if (!domain) {
+		iopt_pages_unlock_range(slice->pages, section);
+		return false;
+	}
+	if (!group->nr_slices)
+		domain_io_begin_unmap(&group->unmap, domain);
+	slice->gone = true;
+	span = iopt_slice_span_all(slice);
+	unmapped = domain_io_unmap_range(&group->unmap, span.first_iova,
+					 span.length);
+	group->npages[group->nr_slices] = iopt_unfill_npages(&span, unmapped);
+	group->slices[group->nr_slices++] = slice;
+	return true;
+}
+
+/* Flush, and then unpin. */
+static void iopt_group_end(struct iopt_unfill_group *group)
+{
+	if (!group->nr_slices)
+		return;
+	domain_io_end_unmap(&group->unmap);
+	for (unsigned int i = 0; i < group->nr_slices; i++) {
+		struct iopt_slice *slice = group->slices[i];
+		struct iopt_pages *pages = slice->pages;
+		unsigned long npages = group->npages[i];
+
+		iopt_unfill_unmapped(slice, npages);
+		iopt_pages_unlock_range(pages, &group->sections[i]);
+		pages->ops->uncharge(pages, npages);
+	}
+	group->nr_slices = 0;
+}
+
+/**
+ * iopt_slices_unfill() - take several slices out of every domain, for good
+ * @slices: as for iopt_slice_unfill(); their @quarantined tells how it went
+ * @nr_slices: how many
+ *
+ * Those that are alone with their pages share one flush of the IOTLB.
+ *
+ * Context: as iopt_slice_unfill().
+ */
+void iopt_slices_unfill(struct iopt_slice *const *slices, unsigned int nr_slices)
+{
+	struct iopt_unfill_group group __uninitialized;
+
+	group.nr_slices = 0;
+	for (unsigned int i = 0; i < nr_slices; i++) {
+		if (iopt_group_add(&group, slices[i]))
+			continue;
+		iopt_group_end(&group);
+		iopt_slice_unfill(slices[i]);
+		cond_resched();
+	}
+	iopt_group_end(&group);
+}
+
 /* Unmap the first pages of a slice from one member, which maps them. */
 static int iopt_slice_unmap_from(struct iopt_slice *slice,
 				 struct iopt_domain *member,

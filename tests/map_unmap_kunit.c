@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Unmaps of many small areas in one call: they share flushes of the IOTLB, and
+ * whatever keeps one of them from going, keeps no other.
+ */
+#include <kunit/test.h>
+#include <linux/math.h>
+#include <linux/sizes.h>
+
+#include "map_fixture.h"
+
+#define TEST_PAGES 48
+#define TEST_IOVA SZ_1M
+/* What io_pagetable.c and pages_fill.c take at a time. */
+#define BATCH_AREAS 16
+
+static unsigned long iova_of(unsigned long page)
+{
+	return TEST_IOVA + page * PAGE_SIZE;
+}
+
+/* An area for each page; no two pages are neighbours in memory. */
+static struct map_fixture *page_areas(struct kunit *test)
+{
+	return map_fixture_make(test, TEST_PAGES, 1);
+}
+
+static void map_page_areas(struct map_fixture *f)
+{
+	for (unsigned long i = 0; i < TEST_PAGES; i++)
+		KUNIT_ASSERT_EQ(f->test, map_pages_at(f, i, 1, iova_of(i)), 0);
+}
+
+static struct iopt_area *area_of(struct map_fixture *f, unsigned long page)
+{
+	struct iopt_area *area;
+
+	scoped_guard(rwsem_read, &f->iopt.iova_rwsem)
+		area = iopt_area_from(&f->iopt, iova_of(page));
+	KUNIT_ASSERT_NOT_NULL(f->test, area);
+	KUNIT_ASSERT_EQ(f->test, area->slice.iova.first_iova, iova_of(page));
+	return area;
+}
+
+static int unmap_page_areas(struct map_fixture *f, unsigned long *unmapped_pages)
+{
+	unsigned long unmapped_bytes;
+	int rc = iopt_unmap(&f->iopt, TEST_IOVA, iova_of(TEST_PAGES) - 1,
+			    &unmapped_bytes);
+
+	*unmapped_pages = unmapped_bytes / PAGE_SIZE;
+	return rc;
+}
+
+static void flushes_are_shared(struct kunit *test)
+{
+	for (unsigned int i = 0; i < FAKE_NR_PERSONALITIES; i++) {
+		struct map_fixture *f = page_areas(test);
+		struct map_domain *domain = map_domain_add(f, i);
+		unsigned long unmapped_pages;
+		unsigned int nr_flushes;
+
+		map_page_areas(f);
+		expect_pins(f, 0, TEST_PAGES, 1);
+		nr_flushes = domain->fake->nr_flushes;
+		KUNIT_EXPECT_EQ(test, unmap_page_areas(f, &unmapped_pages), 0);
+		KUNIT_EXPECT_EQ(test, unmapped_pages, TEST_PAGES);
+		KUNIT_EXPECT_LE(test, domain->fake->nr_flushes - nr_flushes,
+				DIV_ROUND_UP(TEST_PAGES, BATCH_AREAS));
+		KUNIT_EXPECT_EQ(test, domain->fake->mapped_bytes, 0);
+		fake_domain_check(domain->fake);
+		expect_pins(f, 0, TEST_PAGES, 0);
+		expect_charge(f, 0);
+		map_domain_remove(f, domain);
+		map_fixture_end(f);
+	}
+}
+
+/* With two domains nothing is shared, and nothing is forgotten in either. */
+static void two_domains_are_left(struct kunit *test)
+{
+	struct map_fixture *f = page_areas(test);
+	struct map_domain *one = map_domain_add(f, FAKE_VTD);
+	struct map_domain *other = map_domain_add(f, FAKE_ARM);
+	unsigned long unmapped_pages;
+
+	map_page_areas(f);
+	KUNIT_EXPECT_EQ(test, unmap_page_areas(f, &unmapped_pages), 0);
+	KUNIT_EXPECT_EQ(test, unmapped_pages, TEST_PAGES);
+	KUNIT_EXPECT_EQ(test, one->fake->mapped_bytes, 0);
+	KUNIT_EXPECT_EQ(test, other->fake->mapped_bytes, 0);
+	expect_pins(f, 0, TEST_PAGES, 0);
+	expect_charge(f, 0);
+	map_domain_remove(f, one);
+	map_domain_remove(f, other);
+	map_fixture_end(f);
+}
+
+/* Of areas that go together one stays, wherever it is. */
+static void one_stays_in_a_domain(struct kunit *test)
+{
+	for (unsigned long stuck = 0; stuck < BATCH_AREAS + 2; stuck++) {
+		struct map_fixture *f = page_areas(test);
+		struct map_domain *domain = map_domain_add(f, FAKE_VTD);
+		unsigned long unmapped_pages;
+
+		map_page_areas(f);
+		domain->fake->fail_unmap = stuck + 1;
+		KUNIT_EXPECT_EQ(test, unmap_page_areas(f, &unmapped_pages),
+				-ENOTRECOVERABLE);
+		KUNIT_EXPECT_EQ(test, unmapped_pages, TEST_PAGES - 1);
+		KUNIT_EXPECT_EQ(test, f->iopt.nr_quarantined, 1);
+		KUNIT_EXPECT_EQ(test, domain->fake->mapped_bytes, PAGE_SIZE);
+		KUNIT_EXPECT_EQ(test, area_of(f, stuck)->state,
+				IOPT_AREA_QUARANTINED);
+		expect_pins(f, stuck, 1, 1);
+		expect_charge(f, 1);
+		expect_pins(f, 0, stuck, 0);
+		expect_pins(f, stuck + 1, TEST_PAGES - stuck - 1, 0);
+
+		/* It is known until the domain is freed which page that is. */
+		iopt_domain_remove(&f->iopt, &domain->member);
+		map_domain_let_go(&f->iopt, domain);
+		KUNIT_EXPECT_EQ(test, f->iopt.nr_quarantined, 0);
+		expect_pins(f, stuck, 1, 0);
+		expect_charge(f, 0);
+		map_fixture_end(f);
+	}
+}
+
+/* Some go with others that a domain never had, and leave the map first. */
+static void bare_ones_in_between(struct kunit *test)
+{
+	struct map_fixture *f = page_areas(test);
+	struct map_domain *domain = map_domain_add(f, FAKE_AMD);
+	unsigned long unmapped_pages;
+
+	map_page_areas(f);
+	map_domain_remove(f, domain);
+	KUNIT_EXPECT_EQ(test, f->iopt.nr_areas, TEST_PAGES);
+	KUNIT_EXPECT_EQ(test, unmap_page_areas(f, &unmapped_pages), 0);
+	KUNIT_EXPECT_EQ(test, unmapped_pages, TEST_PAGES);
+	KUNIT_EXPECT_EQ(test, f->iopt.nr_areas, 0);
+	map_fixture_end(f);
+}
+
+static void ignore_unmap(struct iopt_user *user, unsigned long iova,
+			 unsigned long length)
+{
+}
+
+/* Somebody does not give up a pin in the middle of what is claimed at a time. */
+static void areas_in_front_of_a_pin(struct kunit *test)
+{
+	const unsigned long pinned = BATCH_AREAS / 2;
+	struct iopt_user user = { .unmap = ignore_unmap, .iova_alignment = 1 };
+	struct iopt_access_request request = {
+		.first_iova = iova_of(pinned), .last_iova = iova_of(pinned),
+	};
+	struct map_fixture *f = page_areas(test);
+	struct map_domain *domain = map_domain_add(f, FAKE_VTD);
+	unsigned long unmapped_pages;
+	struct page *page;
+
+	map_page_areas(f);
+	KUNIT_ASSERT_EQ(test, iopt_user_add(&f->iopt, &user), 0);
+	KUNIT_ASSERT_EQ(test, iopt_pin(&f->iopt, &user, &request, &page), 0);
+	KUNIT_EXPECT_EQ(test, unmap_page_areas(f, &unmapped_pages), -EDEADLOCK);
+	KUNIT_EXPECT_EQ(test, unmapped_pages, pinned);
+	KUNIT_EXPECT_EQ(test, f->iopt.nr_areas, TEST_PAGES - pinned);
+	for (unsigned long i = pinned; i < TEST_PAGES; i++) {
+		KUNIT_EXPECT_EQ(test, area_of(f, i)->state, IOPT_AREA_LIVE);
+		expect_mapped(f, domain, i, 1, iova_of(i));
+	}
+	iopt_unpin(&f->iopt, &user, iova_of(pinned), iova_of(pinned));
+	KUNIT_EXPECT_EQ(test, unmap_page_areas(f, &unmapped_pages), 0);
+	KUNIT_EXPECT_EQ(test, unmapped_pages, TEST_PAGES - pinned);
+	iopt_user_stop(&f->iopt, &user);
+	iopt_user_remove(&f->iopt, &user);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
+static int unmap_in_task(struct map_task *task)
+{
+	unsigned long unmapped_pages;
+	int rc = unmap_page_areas(task->f, &unmapped_pages);
+
+	return rc ?: unmapped_pages;
+}
+
+/* Somebody is in a section over one of them: it is waited for, and no lock held. */
+static void section_in_the_way(struct kunit *test)
+{
+	struct map_fixture *f = page_areas(test);
+	struct map_domain *domain = map_domain_add(f, FAKE_ARM);
+	struct map_task task = { .f = f, .fn = unmap_in_task, .has_mm = true };
+	struct iopt_pages *pages;
+	struct iopt_busy busy;
+
+	map_page_areas(f);
+	pages = area_of(f, 5)->slice.pages;
+	busy = iopt_slice_range(&area_of(f, 5)->slice);
+	iopt_pages_get(pages);
+	iopt_pages_lock_range(pages, &busy);
+	map_task_start(&task);
+	map_pause();
+	KUNIT_EXPECT_TRUE(test, map_task_runs(&task));
+	/* Those that were unmapped in front of it are unpinned, and wait for nobody. */
+	expect_pins(f, 0, 5, 0);
+	expect_pins(f, 5, 1, 1);
+	KUNIT_EXPECT_TRUE(test, down_write_trylock(&f->iopt.iova_rwsem));
+	up_write(&f->iopt.iova_rwsem);
+	iopt_pages_unlock_range(pages, &busy);
+	iopt_pages_put(pages);
+	KUNIT_EXPECT_EQ(test, map_task_join(&task), TEST_PAGES);
+	expect_pins(f, 0, TEST_PAGES, 0);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
+/* Pages that another area shows as well are unpinned with the last one. */
+static void shared_pages_stay(struct kunit *test)
+{
+	struct map_fixture *f = page_areas(test);
+	struct map_domain *domain = map_domain_add(f, FAKE_VTD);
+	unsigned long unmapped_pages;
+
+	map_page_areas(f);
+	KUNIT_ASSERT_EQ(test, copy_pages_at(f, iova_of(3), 1, SZ_4M), 0);
+	KUNIT_EXPECT_EQ(test, unmap_page_areas(f, &unmapped_pages), 0);
+	KUNIT_EXPECT_EQ(test, unmapped_pages, TEST_PAGES);
+	expect_pins(f, 3, 1, 1);
+	expect_charge(f, 1);
+	expect_mapped(f, domain, 3, 1, SZ_4M);
+	KUNIT_EXPECT_EQ(test, unmap_at(f, SZ_4M, 1), 0);
+	expect_pins(f, 3, 1, 0);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
+static struct kunit_case map_unmap_cases[] = {
+	KUNIT_CASE(flushes_are_shared),
+	KUNIT_CASE(two_domains_are_left),
+	KUNIT_CASE(one_stays_in_a_domain),
+	KUNIT_CASE(bare_ones_in_between),
+	KUNIT_CASE(areas_in_front_of_a_pin),
+	KUNIT_CASE(section_in_the_way),
+	KUNIT_CASE(shared_pages_stay),
+	{}
+};
+
+static struct kunit_suite map_unmap_suite = {
+	.name = "iommufd_map_unmap",
+	.test_cases = map_unmap_cases,
+};
+kunit_test_suite(map_unmap_suite);
