@@ -51,9 +51,11 @@ static void iopt_area_release(struct kref *kref)
 	struct iopt_area *area = container_of(kref, struct iopt_area, kref);
 	struct iopt_pages *pages = area->slice.pages;
 
-	/* The first area of the pages is a part of them. */
-	if (!area->within_pages)
-		kfree(area);
+	if (area->within_pages) {
+		iopt_drop_mapping(area);
+		return;
+	}
+	kfree(area);
 	iopt_pages_put(pages);
 }
 
@@ -623,6 +625,7 @@ void iopt_destroy(struct io_pagetable *iopt)
 	iopt_release_areas(iopt);
 	while ((area = iopt_area_from(iopt, 0)))
 		iopt_give_up_area(area);
+	iopt_free_spare(iopt);
 	iopt_owner_cache_clear(&iopt->owners);
 	iopt_reserve_destroy(iopt);
 	WARN_ON(!xa_empty(&iopt->users));

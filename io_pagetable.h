@@ -31,6 +31,7 @@
 struct device;
 struct iommu_domain;
 struct iopt_area;
+struct iopt_mapping;
 struct page;
 
 /**
@@ -75,6 +76,8 @@ struct iopt_access_request {
  * @allowed: ranges user space wants to stay mappable, struct iopt_allowed
  * @domains: the domains that mirror the areas
  * @owners: who mapped last
+ * @spare: memory of a mapping that is gone, for the next one, or NULL; taken and put
+ *	by xchg() and cmpxchg()
  * @users: struct iopt_user by index
  * @change_turn: changes of @domains happen one at a time
  * @iova_alignment: bytes; start and end of every area are multiples of it
@@ -95,6 +98,7 @@ struct io_pagetable {
 	struct rb_root_cached allowed;
 	struct iopt_domains domains;
 	struct iopt_owner_cache owners;
+	struct iopt_mapping *spare;
 	struct xarray users;
 	struct iommufd_turn change_turn;
 	unsigned long iova_alignment;

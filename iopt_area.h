@@ -99,6 +99,10 @@ int iopt_retire_area(struct iopt_area *area);
 void iopt_remove_released(struct iopt_area *area);
 void iopt_wake(struct io_pagetable *iopt);
 
+/* iopt_map.c */
+void iopt_drop_mapping(struct iopt_area *area);
+void iopt_free_spare(struct io_pagetable *iopt);
+
 /* iopt_access.c */
 int iopt_area_evict_users(struct iopt_area *area);
 

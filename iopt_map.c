@@ -83,18 +83,74 @@ static void iopt_area_init(struct iopt_area *area, struct iopt_pages *pages,
 	slice->iova.last_iova = length - 1;
 }
 
+/*
+ * A vIOMMU unmaps a page and maps the next: each map keeps the memory of one mapping
+ * for that. Not with KASAN, which is to find out who still uses it.
+ */
+static struct iopt_mapping *iopt_mapping_alloc(struct io_pagetable *iopt)
+{
+	struct iopt_mapping *mapping = NULL;
+
+	if (READ_ONCE(iopt->spare))
+		mapping = xchg(&iopt->spare, NULL);
+	if (!mapping)
+		return kmem_cache_zalloc(iopt_mapping_cache, GFP_KERNEL_ACCOUNT);
+	memset(mapping, 0, sizeof(*mapping));
+	return mapping;
+}
+
+static void iopt_mapping_free(struct io_pagetable *iopt,
+			      struct iopt_mapping *mapping)
+{
+	if (IS_ENABLED(CONFIG_KASAN) || READ_ONCE(iopt->spare) ||
+	    cmpxchg(&iopt->spare, NULL, mapping))
+		kmem_cache_free(iopt_mapping_cache, mapping);
+}
+
+/**
+ * iopt_drop_mapping() - end the first area of a pages object
+ * @area: it; the pages go with it unless somebody has another reference
+ *
+ * Context: process; may drop the last reference to an mm.
+ */
+void iopt_drop_mapping(struct iopt_area *area)
+{
+	struct iopt_mapping *mapping = container_of(area, struct iopt_mapping,
+						    area);
+	/* What was never placed is in no map. */
+	struct io_pagetable *iopt = area->slice.domains ? iopt_area_map(area) :
+							  NULL;
+
+	if (!iopt)
+		iopt_pages_put(&mapping->pages);
+	else if (iopt_pages_drop(&mapping->pages))
+		iopt_mapping_free(iopt, mapping);
+}
+
+/**
+ * iopt_free_spare() - free what iopt_drop_mapping() has kept
+ * @iopt: a map without areas
+ *
+ * Context: process.
+ */
+void iopt_free_spare(struct io_pagetable *iopt)
+{
+	if (iopt->spare)
+		kmem_cache_free(iopt_mapping_cache, iopt->spare);
+}
+
 static struct iopt_area *iopt_area_alloc(struct io_pagetable *iopt,
 					 const struct iopt_map_request *request)
 {
 	struct iopt_mapping *mapping;
 
-	mapping = kmem_cache_zalloc(iopt_mapping_cache, GFP_KERNEL_ACCOUNT);
+	mapping = iopt_mapping_alloc(iopt);
 	if (!mapping)
 		return NULL;
 	mapping->pages.owner = iopt_owner_get(&iopt->owners,
 					      request->account_mode);
 	if (!mapping->pages.owner) {
-		kmem_cache_free(iopt_mapping_cache, mapping);
+		iopt_mapping_free(iopt, mapping);
 		return NULL;
 	}
 	iopt_pages_init_user(&mapping->pages, request->uptr,

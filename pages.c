@@ -33,7 +33,7 @@ struct iopt_pages *iopt_pages_get(struct iopt_pages *pages)
 	return pages;
 }
 
-static void iopt_pages_release(struct kref *kref)
+static void iopt_pages_end(struct kref *kref)
 {
 	struct iopt_pages *pages = container_of(kref, struct iopt_pages, kref);
 
@@ -42,7 +42,19 @@ static void iopt_pages_release(struct kref *kref)
 	WARN_ON(!hlist_empty(&pages->busy));
 	iopt_held_free(pages->held);
 	pages->ops->release(pages);
-	kfree(pages);
+}
+
+/**
+ * iopt_pages_drop() - drop a reference, and leave the memory
+ * @pages: the pages
+ *
+ * Context: as iopt_pages_put().
+ * Return: true if it was the last one: the memory is the caller's, to free it or
+ * use it for something else.
+ */
+bool iopt_pages_drop(struct iopt_pages *pages)
+{
+	return kref_put(&pages->kref, iopt_pages_end);
 }
 
 /**
@@ -54,7 +66,8 @@ static void iopt_pages_release(struct kref *kref)
  */
 void iopt_pages_put(struct iopt_pages *pages)
 {
-	kref_put(&pages->kref, iopt_pages_release);
+	if (iopt_pages_drop(pages))
+		kfree(pages);
 }
 
 #if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)

@@ -445,6 +445,7 @@ iopt_slice_span_all(const struct iopt_slice *slice)
 
 /* pages.c */
 struct iopt_pages *iopt_pages_get(struct iopt_pages *pages);
+bool iopt_pages_drop(struct iopt_pages *pages);
 void iopt_pages_put(struct iopt_pages *pages);
 bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy);
 void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy);
