@@ -193,6 +193,14 @@ struct iopt_held {
 	unsigned long recent_nr;
 };
 
+/*
+ * Runs read back before they are unmapped and flushed: at 4 KiB, 256 MiB. The array
+ * for them is 1 MiB then, else as many runs as there are pages in the slice; if that
+ * cannot be had, it is the usual 64 KiB, or none.
+ */
+#define IOPT_UNFILL_RUNS 65536UL
+#define IOPT_UNFILL_FEW_RUNS 4096UL
+
 #define IOPT_PIN_INLINE_PAGES 16
 
 /**
@@ -443,6 +451,20 @@ iopt_slice_span_all(const struct iopt_slice *slice)
 	};
 }
 
+/*
+ * Is the slice the only one that shows its pages, and does no access pin them? Of a
+ * slice in an area that nobody else may touch, that stays so.
+ */
+static inline bool iopt_slice_is_alone(const struct iopt_slice *slice)
+{
+	const struct iopt_pages *pages = slice->pages;
+
+	if (kref_read(&pages->kref) != 1 || READ_ONCE(pages->held))
+		return false;
+	smp_acquire__after_ctrl_dep(); /* what they did before they let go */
+	return true;
+}
+
 /* pages.c */
 struct iopt_pages *iopt_pages_get(struct iopt_pages *pages);
 bool iopt_pages_drop(struct iopt_pages *pages);
@@ -524,6 +546,15 @@ unsigned long iopt_slice_try_peek(struct iopt_slice *slice, unsigned long index)
 unsigned long iopt_slice_read(struct iopt_slice *slice,
 			      unsigned long first_page, unsigned long npages,
 			      struct pfn_batch *batch);
+unsigned long iopt_slice_read_few(struct iopt_slice *slice,
+				  unsigned long first_page,
+				  unsigned long npages,
+				  struct pfn_batch *batch);
+unsigned long iopt_slice_read_many(struct iopt_slice *slice,
+				   unsigned long first_page,
+				   unsigned long npages,
+				   struct pfn_batch *batch);
+void iopt_slice_init_batch(struct pfn_batch *batch);
 
 /* pages_gather.c */
 void iopt_gather_init(struct iopt_gather *gather, unsigned long first_index,
@@ -576,21 +607,27 @@ int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw);
 bool iopt_slice_rw_page(struct iopt_slice *slice, const struct iopt_rw *rw);
 
 /* pages_fill.c */
+bool iopt_slice_wanted(struct iopt_slice *slice);
+void iopt_slice_uncover(struct iopt_slice *slice);
 int iopt_slice_fill(struct iopt_slice *slice, bool is_owner);
+
+/* pages_unfill.c */
+unsigned long iopt_slice_unpin(struct iopt_slice *slice,
+			       unsigned long first_page,
+			       struct pfn_batch *batch);
+int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned);
 int iopt_slice_unfill(struct iopt_slice *slice);
-void iopt_slices_unfill(struct iopt_slice *const *slices, unsigned int nr_slices);
-int iopt_slice_split(struct iopt_slice *slice, struct iopt_slice *upper,
-		     unsigned long first_page);
+void iopt_slices_unfill(struct iopt_slice *const *slices,
+			unsigned int nr_slices);
+
+/* pages_member.c */
 int iopt_slice_add_domain(struct iopt_slice *slice, struct iopt_domain *member,
 			  bool *needs_fill);
 int iopt_slice_remove_domain(struct iopt_slice *slice,
 			     struct iopt_domain *member,
 			     unsigned long *unpinned);
-bool iopt_slice_wanted(struct iopt_slice *slice);
-unsigned long iopt_slice_unpin(struct iopt_slice *slice,
-			       unsigned long first_page,
-			       struct pfn_batch *batch);
-void iopt_slice_uncover(struct iopt_slice *slice);
+int iopt_slice_split(struct iopt_slice *slice, struct iopt_slice *upper,
+		     unsigned long first_page);
 
 /* pages_quarantine.c */
 int iopt_slice_quarantine(struct iopt_slice *slice, unsigned long kept_page);

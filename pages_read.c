@@ -507,6 +507,72 @@ unsigned long iopt_slice_read(struct iopt_slice *slice,
 	return done;
 }
 
+/**
+ * iopt_slice_read_few() - read PFNs back into a batch of the usual size at most
+ * @slice: the slice
+ * @first_page: as of iopt_slice_read()
+ * @npages: as of iopt_slice_read()
+ * @batch: from iopt_slice_init_batch(); empty. It takes an array only where runs are
+ *	many, which those of large pages are not
+ *
+ * Context: a section over the slice; sleeps.
+ * Return: as iopt_slice_read().
+ */
+unsigned long iopt_slice_read_few(struct iopt_slice *slice,
+				  unsigned long first_page,
+				  unsigned long npages,
+				  struct pfn_batch *batch)
+{
+	unsigned long max_runs = min(slice->filled_pages, IOPT_UNFILL_FEW_RUNS);
+	unsigned long done = iopt_slice_read(slice, first_page, npages, batch);
+
+	if (done == npages ||
+	    !pfn_batch_grow(batch, max_runs, READ_ONCE(iopt_temp_bytes_limit)))
+		return done;
+	return done + iopt_slice_read(slice, first_page + done, npages - done,
+				      batch);
+}
+
+/**
+ * iopt_slice_read_many() - read PFNs back, as many as are to be flushed at once
+ * @slice: the slice
+ * @first_page: as of iopt_slice_read()
+ * @npages: as of iopt_slice_read()
+ * @batch: from iopt_slice_init_batch(); empty; enlarged when that helps and there is
+ *	memory
+ *
+ * Context: a section over the slice; sleeps.
+ * Return: as iopt_slice_read().
+ */
+unsigned long iopt_slice_read_many(struct iopt_slice *slice,
+				   unsigned long first_page,
+				   unsigned long npages,
+				   struct pfn_batch *batch)
+{
+	unsigned long max_runs = min(slice->filled_pages, IOPT_UNFILL_RUNS);
+	size_t limit_bytes = READ_ONCE(iopt_temp_bytes_limit) *
+			     DIV_ROUND_UP(max_runs, IOPT_UNFILL_FEW_RUNS);
+	unsigned long done = iopt_slice_read_few(slice, first_page, npages,
+						 batch);
+
+	if (done == npages || !pfn_batch_grow(batch, max_runs, limit_bytes))
+		return done;
+	return done + iopt_slice_read(slice, first_page + done, npages - done,
+				      batch);
+}
+
+/**
+ * iopt_slice_init_batch() - prepare a batch for iopt_slice_read_many()
+ * @batch: to be destroyed with pfn_batch_destroy()
+ *
+ * Context: any.
+ */
+void iopt_slice_init_batch(struct pfn_batch *batch)
+{
+	pfn_batch_init(batch);
+	pfn_batch_reserve(batch, 0, READ_ONCE(iopt_temp_bytes_limit));
+}
+
 /* The record that covers an index, if there is no other: it is most of the time. */
 static struct pfn_record *iopt_pages_only_record(struct iopt_pages *pages,
 						 unsigned long index)

@@ -11,7 +11,7 @@
 
 #define TEST_PAGES 48
 #define TEST_IOVA SZ_1M
-/* What io_pagetable.c and pages_fill.c take at a time. */
+/* What io_pagetable.c and pages_unfill.c take at a time. */
 #define BATCH_AREAS 16
 
 static unsigned long iova_of(unsigned long page)

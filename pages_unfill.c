@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Unfill: how pages get out of the domains of a set again, for good.
+ *
+ * That is read back, unmap, flush, unpin, batch by batch: nothing is unpinned
+ * before every member's IOTLB is clean of it (I5), and no step needs memory (I4): a
+ * batch that cannot be enlarged is a short batch.
+ */
+#include <linux/iommu.h>
+#include <linux/sched.h>
+
+#include "domain_io.h"
+#include "pages.h"
+
+static unsigned long iopt_unfill_domain(struct iommu_domain *domain,
+					const struct domain_io_span *span,
+					unsigned int nr_runs)
+{
+	if (nr_runs > IOPT_UNFILL_FEW_RUNS)
+		return domain_io_unmap_scattered(domain, span);
+	return domain_io_unmap(domain, span->first_iova, span->length);
+}
+
+/* How many pages from the front on nobody maps, of which so many bytes are unmapped. */
+static unsigned long iopt_unfill_npages(const struct domain_io_span *span,
+					unsigned long unmapped)
+{
+	if (unmapped == span->length)
+		return PFN_UP(span->page_offset + unmapped);
+	return (span->page_offset + unmapped) / PAGE_SIZE;
+}
+
+/*
+ * Unmap one batch from every member; flushed when it returns.
+ *
+ * Return: pages, from the front on, that no member maps any more.
+ */
+static unsigned long iopt_unfill_unmap(struct iopt_slice *slice,
+				       const struct domain_io_span *span,
+				       unsigned int nr_runs)
+{
+	unsigned long unmapped = span->length;
+	struct iopt_domain *member;
+
+	iopt_slice_for_each_member(slice, member)
+		unmapped = min(unmapped, iopt_unfill_domain(member->domain, span,
+							    nr_runs));
+	return iopt_unfill_npages(span, unmapped);
+}
+
+/**
+ * iopt_slice_unpin() - unpin what nobody else covers of a batch that is unmapped
+ * @slice: whose pages
+ * @first_page: the first of them, counted from the start of the slice
+ * @batch: their PFNs; empty then
+ *
+ * Context: a section over the slice.
+ * Return: pages unpinned.
+ */
+unsigned long iopt_slice_unpin(struct iopt_slice *slice,
+			       unsigned long first_page,
+			       struct pfn_batch *batch)
+{
+	unsigned long index = slice->span.start + first_page;
+	unsigned long end_index = index + batch->npfns;
+	unsigned long unpinned = 0;
+
+	while (index != end_index) {
+		struct iopt_cover cover = {
+			.self = slice,
+			.first_index = index,
+			.last_index = end_index - 1,
+		};
+		enum iopt_tier tier = iopt_pages_cover(slice->pages, &cover);
+		unsigned long npages = cover.last_index - index + 1;
+
+		if (tier == IOPT_TIER_NONE) {
+			iopt_pages_unpin_front(slice->pages, batch, npages);
+			unpinned += npages;
+		} else {
+			pfn_batch_skip_front(batch, npages);
+		}
+		index += npages;
+	}
+	return unpinned;
+}
+
+static bool iopt_unfill_is_covered(struct iopt_slice *slice,
+				   unsigned long first_page,
+				   unsigned long npages)
+{
+	unsigned long first_index = slice->span.start + first_page;
+	unsigned long last_index = first_index + npages - 1;
+	struct iopt_cover cover = {
+		.self = slice,
+		.first_index = first_index,
+		.last_index = last_index,
+	};
+
+	return iopt_pages_cover(slice->pages, &cover) != IOPT_TIER_NONE &&
+	       cover.last_index == last_index;
+}
+
+/*
+ * Take the next pages out of every member and unpin them.
+ *
+ * Return: true with *first_page behind them; false when a driver failed, and it is
+ * the first page that a member may still show.
+ */
+static bool iopt_unfill_next(struct iopt_slice *slice,
+			     unsigned long *first_page,
+			     struct pfn_batch *batch, unsigned long *unpinned)
+{
+	unsigned long npages = slice->filled_pages - *first_page;
+	struct domain_io_span span;
+	unsigned long done;
+	bool is_covered;
+
+	npages = iopt_slice_bound(slice, *first_page, npages);
+	is_covered = iopt_unfill_is_covered(slice, *first_page, npages);
+	/* What is not going to be unpinned need not be known. */
+	if (!is_covered)
+		npages = iopt_slice_read_many(slice, *first_page, npages,
+					      batch);
+	if (!npages)
+		return false;
+	span = iopt_slice_span(slice, *first_page, npages);
+	done = iopt_unfill_unmap(slice, &span, pfn_batch_nruns(batch));
+	if (!is_covered) {
+		pfn_batch_trim(batch, done);
+		*unpinned += iopt_slice_unpin(slice, *first_page, batch);
+	}
+	*first_page += done;
+	return done == npages;
+}
+
+/**
+ * iopt_unfill_all() - take all filled pages out of every member and unpin them
+ * @slice: filled in part or as a whole
+ * @unpinned: counts what the caller has to uncharge, also on error
+ *
+ * Context: a section over the slice; sleeps.
+ * Return: 0 with nothing of it filled; -ENOTRECOVERABLE with it in quarantine.
+ */
+int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
+{
+	unsigned long first_page = 0;
+	struct pfn_batch batch __uninitialized;
+	int rc = 0;
+
+	iopt_slice_init_batch(&batch);
+
+	while (first_page != slice->filled_pages) {
+		if (!iopt_unfill_next(slice, &first_page, &batch, unpinned)) {
+			rc = iopt_slice_quarantine(slice, first_page);
+			break;
+		}
+		cond_resched();
+	}
+
+	pfn_batch_destroy(&batch);
+	iopt_pages_add_pinned(slice->pages, -*unpinned);
+	if (!rc)
+		iopt_slice_uncover(slice);
+	return rc;
+}
+
+/* Unpin the first pages of a slice that is alone and one run; they are unmapped. */
+static int iopt_unfill_unmapped(struct iopt_slice *slice, unsigned long npages)
+{
+	struct iopt_pages *pages = slice->pages;
+
+	if (npages)
+		pages->ops->unpin(pages, slice->run_pfn, npages);
+	iopt_pages_add_pinned(pages, -npages);
+	if (npages != slice->filled_pages)
+		return iopt_slice_quarantine(slice, npages);
+	iopt_slice_uncover(slice);
+	return 0;
+}
+
+/* As iopt_unfill_all(), for a slice that is alone and one run. */
+static int iopt_unfill_run(struct iopt_slice *slice, unsigned long *unpinned)
+{
+	struct domain_io_span span = iopt_slice_span_all(slice);
+
+	*unpinned = iopt_unfill_unmap(slice, &span, 1);
+	return iopt_unfill_unmapped(slice, *unpinned);
+}
+
+/**
+ * iopt_slice_unfill() - take a slice out of every domain, for good
+ * @slice: a fill that is under way ends without touching it again
+ *
+ * Context: process, no lock, no section; sleeps, allocates nothing it cannot
+ * do without.
+ * Return: 0 with nothing of it pinned; -ENOTRECOVERABLE when a driver kept
+ * some of it mapped: then it is quarantined and must keep its IOVA.
+ */
+int iopt_slice_unfill(struct iopt_slice *slice)
+{
+	struct iopt_busy busy = iopt_slice_range(slice);
+	struct iopt_pages *pages = slice->pages;
+	unsigned long unpinned = 0;
+	int rc = 0;
+
+	iopt_pages_lock_range(pages, &busy);
+	slice->gone = true;
+	if (slice->quarantined)
+		rc = -ENOTRECOVERABLE;
+	else if (slice->run_pfn && iopt_slice_is_alone(slice))
+		rc = iopt_unfill_run(slice, &unpinned);
+	else if (slice->filled_pages)
+		rc = iopt_unfill_all(slice, &unpinned);
+	iopt_pages_unlock_range(pages, &busy);
+
+	pages->ops->uncharge(pages, unpinned);
+	return rc;
+}
+
+/* Slices unmapped before the IOTLB is flushed. */
+#define IOPT_UNFILL_GROUP 16
+
+/**
+ * struct iopt_unfill_group - slices that are flushed together
+ * @unmap: from the one domain that shows them
+ * @nr_slices: entries in the others
+ * @slices: each alone with its pages, and one run
+ * @sections: over each of them
+ * @npages: so many pages of each are unmapped, from the first on
+ */
+struct iopt_unfill_group {
+	struct domain_io_unmap unmap;
+	unsigned int nr_slices;
+	struct iopt_slice *slices[IOPT_UNFILL_GROUP];
+	struct iopt_busy sections[IOPT_UNFILL_GROUP];
+	unsigned long npages[IOPT_UNFILL_GROUP];
+};
+
+/* The one domain that shows a slice, or NULL if there are more, or none. */
+static struct iommu_domain *iopt_slice_only_domain(struct iopt_slice *slice)
+{
+	struct iopt_domain *member = iopt_slice_next_member(slice, NULL);
+
+	if (!member || iopt_slice_next_member(slice, member))
+		return NULL;
+	return member->domain;
+}
+
+/* The domain that a slice can be unmapped from together with the group, or NULL. */
+static struct iommu_domain *
+iopt_group_domain(const struct iopt_unfill_group *group,
+		  struct iopt_slice *slice)
+{
+	struct iommu_domain *domain;
+
+	if (!slice->run_pfn || slice->quarantined ||
+	    !iopt_slice_is_alone(slice))
+		return NULL;
+	domain = iopt_slice_only_domain(slice);
+	if (group->nr_slices && domain != group->unmap.domain)
+		return NULL;
+	return domain;
+}
+
+/*
+ * Unmap one more slice, and stay in its section. Sections are tried, never waited
+ * for: nobody waits with one held.
+ *
+ * Return: whether it is in the group.
+ */
+static bool iopt_group_add(struct iopt_unfill_group *group,
+			   struct iopt_slice *slice)
+{
+	struct iopt_busy *section = &group->sections[group->nr_slices];
+	struct domain_io_span span;
+	struct iommu_domain *domain;
+	unsigned long unmapped;
+
+	if (group->nr_slices == IOPT_UNFILL_GROUP)
+		return false;
+	*section = iopt_slice_range(slice);
+	if (!iopt_pages_trylock_range(slice->pages, section))
+		return false;
+	domain = iopt_group_domain(group, slice);
+	if (!domain) {
+		iopt_pages_unlock_range(slice->pages, section);
+		return false;
+	}
+	if (!group->nr_slices)
+		domain_io_begin_unmap(&group->unmap, domain);
+	slice->gone = true;
+	span = iopt_slice_span_all(slice);
+	unmapped = domain_io_unmap_range(&group->unmap, span.first_iova,
+					 span.length);
+	group->npages[group->nr_slices] = iopt_unfill_npages(&span, unmapped);
+	group->slices[group->nr_slices++] = slice;
+	return true;
+}
+
+/* Flush, and then unpin. */
+static void iopt_group_end(struct iopt_unfill_group *group)
+{
+	if (!group->nr_slices)
+		return;
+	domain_io_end_unmap(&group->unmap);
+	for (unsigned int i = 0; i < group->nr_slices; i++) {
+		struct iopt_slice *slice = group->slices[i];
+		struct iopt_pages *pages = slice->pages;
+		unsigned long npages = group->npages[i];
+
+		iopt_unfill_unmapped(slice, npages);
+		iopt_pages_unlock_range(pages, &group->sections[i]);
+		pages->ops->uncharge(pages, npages);
+	}
+	group->nr_slices = 0;
+}
+
+/**
+ * iopt_slices_unfill() - take several slices out of every domain, for good
+ * @slices: as for iopt_slice_unfill(); their @quarantined tells how it went
+ * @nr_slices: how many
+ *
+ * Those that are alone with their pages share one flush of the IOTLB.
+ *
+ * Context: as iopt_slice_unfill().
+ */
+void iopt_slices_unfill(struct iopt_slice *const *slices, unsigned int nr_slices)
+{
+	struct iopt_unfill_group group __uninitialized;
+
+	group.nr_slices = 0;
+	for (unsigned int i = 0; i < nr_slices; i++) {
+		if (iopt_group_add(&group, slices[i]))
+			continue;
+		iopt_group_end(&group);
+		iopt_slice_unfill(slices[i]);
+		cond_resched();
+	}
+	iopt_group_end(&group);
+}
