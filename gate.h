@@ -15,6 +15,7 @@
 #include <linux/atomic.h>
 #include <linux/cleanup.h>
 #include <linux/lockdep.h>
+#include <linux/sched.h>
 #include <linux/wait_bit.h>
 
 /* In @nr_inside: it is closed. */

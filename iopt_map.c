@@ -242,7 +242,7 @@ static bool iopt_area_fits(const struct iopt_area *area,
 
 /* Put an area into the map. Return: 0, or -EEXIST if its place is not free. */
 static int iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
-			     unsigned long first_iova, int iommu_prot)
+			    unsigned long first_iova, int iommu_prot)
 {
 	struct iopt_slice *slice = &area->slice;
 
