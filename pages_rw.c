@@ -434,16 +434,6 @@ int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw)
 	return 0;
 }
 
-/* Is nobody in a section, nor has anybody pinned a page? At this moment. */
-static bool iopt_pages_are_free(const struct iopt_pages *pages)
-{
-	struct iopt_held *held = READ_ONCE(pages->held);
-
-	return hlist_empty(&pages->busy) &&
-	       !READ_ONCE(pages->slices.rb_root.rb_node) &&
-	       (!held || xa_empty(&held->blocks));
-}
-
 /**
  * iopt_slice_rw_page() - make a small copy if nothing has to be waited for
  * @slice: through which slice, which is not gone and does not go
@@ -451,9 +441,10 @@ static bool iopt_pages_are_free(const struct iopt_pages *pages)
  *
  * Most copies are like this: of bytes of one page, with nobody in a section over
  * these pages, and no page fault to be taken. Then no section is begun; its place is
- * taken by the lock under which that would have to be done. Not even that is needed
- * where nobody has pinned a page: who does so meanwhile pins what the process sees,
- * and so does the copy.
+ * taken by the lock under which that would have to be done. That is needed also where
+ * nobody seems to have pinned a page: one that passes from a slice to an access can be
+ * missed at both, and who pins one while it is copied may do so before the process
+ * has something else there, and the copy after that.
  *
  * Context: process or kernel thread, the map's lock; does not sleep.
  * Return: true with the copy made; false with nothing done but a copy that
@@ -466,8 +457,6 @@ bool iopt_slice_rw_page(struct iopt_slice *slice, const struct iopt_rw *rw)
 
 	if (offset_in_page(rw->first_byte) + rw->length > PAGE_SIZE)
 		return false;
-	if (iopt_pages_are_free(pages))
-		return iopt_rw_is_mapped(pages, rw) && iopt_rw_user(pages, rw);
 
 	guard(spinlock)(&pages->lock);
 
