@@ -112,8 +112,9 @@ struct pfn_source_ops {
 /**
  * struct iopt_pages - a range of user memory shared by slices
  * @kref: one for each slice and each short-term user
- * @lock: guards @busy, @slices, @records, @npinned and the making of @held; leaf,
- *	held for a few instructions
+ * @lock: guards @busy, @slices, @records, @npinned and the making of @held; held for
+ *	a few instructions, or for a copy of no more than a page by the CPU. No lock of
+ *	ours is taken under it but that of @held
  * @uptr: address of the first byte, not aligned
  * @busy: index ranges somebody is in a section of, struct iopt_busy
  * @slices: coverage: the slices pinned pages show through, by index
@@ -128,7 +129,7 @@ struct pfn_source_ops {
  */
 struct iopt_pages {
 	struct kref kref;
-	spinlock_t lock; /* leaf: busy, slices, records, npinned */
+	spinlock_t lock; /* busy, slices, records, npinned */
 	unsigned long uptr;
 	struct hlist_head busy;
 	struct rb_root_cached slices;

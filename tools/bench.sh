@@ -26,7 +26,7 @@ mkdir -p "$out"
 # tests/guest/cost.c says what the names are. What does not depend on who serves
 # /dev/iommu is measured on one of the kernels only.
 tests=bulk,small.ioas,small.no_domain,small.compat2,unmap_all.ioas
-tests+=,unmap_all.no_domain,cost
+tests+=,unmap_all.no_domain,cost.nothing,cost.slab,cost.auto_iova
 ways=ioas,compat1,large1,compat2,share,access
 
 # run KERNEL TESTS WAYS: leaves "ROW VALUE" lines in $out/KERNEL.values
