@@ -70,7 +70,8 @@ struct iopt_access_request {
  * struct io_pagetable - the IOVA map of an IOAS
  * @iova_rwsem: guards @areas and the areas' states, @reserved, @allowed,
  *	@iova_alignment, @users and the insertion into @domains; never held while
- *	pinning, mapping into a domain, flushing or copying to user space
+ *	pinning, mapping into a domain, flushing or anything else that can wait for
+ *	user space: a copy of a page that it guards takes no page fault
  * @areas: the areas by IOVA
  * @reserved: ranges that must stay unmapped, struct iopt_reserved
  * @allowed: ranges user space wants to stay mappable, struct iopt_allowed
