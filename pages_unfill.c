@@ -298,20 +298,27 @@ static bool iopt_group_add(struct iopt_unfill_group *group,
 	return true;
 }
 
-/* Flush, and then unpin. */
+/*
+ * Flush, and then unpin. The charges go back when all sections have ended: that can
+ * take the owner's mmap lock, and so as long as a page fault.
+ */
 static void iopt_group_end(struct iopt_unfill_group *group)
 {
+	unsigned int i;
+
 	if (!group->nr_slices)
 		return;
 	domain_io_end_unmap(&group->unmap);
-	for (unsigned int i = 0; i < group->nr_slices; i++) {
+	for (i = 0; i < group->nr_slices; i++) {
 		struct iopt_slice *slice = group->slices[i];
-		struct iopt_pages *pages = slice->pages;
-		unsigned long npages = group->npages[i];
 
-		iopt_unfill_unmapped(slice, npages);
-		iopt_pages_unlock_range(pages, &group->sections[i]);
-		pages->ops->uncharge(pages, npages);
+		iopt_unfill_unmapped(slice, group->npages[i]);
+		iopt_pages_unlock_range(slice->pages, &group->sections[i]);
+	}
+	for (i = 0; i < group->nr_slices; i++) {
+		struct iopt_pages *pages = group->slices[i]->pages;
+
+		pages->ops->uncharge(pages, group->npages[i]);
 	}
 	group->nr_slices = 0;
 }

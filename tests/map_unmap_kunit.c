@@ -5,6 +5,7 @@
  */
 #include <kunit/test.h>
 #include <linux/math.h>
+#include <linux/mmap_lock.h>
 #include <linux/sizes.h>
 
 #include "map_fixture.h"
@@ -219,6 +220,36 @@ static void section_in_the_way(struct kunit *test)
 	map_fixture_end(f);
 }
 
+/* A charge goes back under a lock that page faults have: nobody waits for that. */
+static void no_section_while_uncharged(struct kunit *test)
+{
+	struct map_fixture *f = page_areas(test);
+	struct map_domain *domain = map_domain_add(f, FAKE_VTD);
+	struct map_task task = { .f = f, .fn = unmap_in_task, .has_mm = true };
+
+	f->account_mode = IOPT_ACCOUNT_MM;
+	map_page_areas(f);
+	expect_charge(f, TEST_PAGES);
+	mmap_read_lock(f->mm);
+	map_task_start(&task);
+	map_pause();
+	KUNIT_EXPECT_TRUE(test, map_task_runs(&task));
+	for (unsigned long i = 0; i < BATCH_AREAS; i++) {
+		struct iopt_slice *slice = &area_of(f, i)->slice;
+		struct iopt_busy busy = iopt_slice_range(slice);
+		bool begun = iopt_pages_trylock_range(slice->pages, &busy);
+
+		KUNIT_EXPECT_TRUE_MSG(test, begun, "area %lu", i);
+		if (begun)
+			iopt_pages_unlock_range(slice->pages, &busy);
+	}
+	mmap_read_unlock(f->mm);
+	KUNIT_EXPECT_EQ(test, map_task_join(&task), TEST_PAGES);
+	expect_charge(f, 0);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
 /* Pages that another area shows as well are unpinned with the last one. */
 static void shared_pages_stay(struct kunit *test)
 {
@@ -246,6 +277,7 @@ static struct kunit_case map_unmap_cases[] = {
 	KUNIT_CASE(bare_ones_in_between),
 	KUNIT_CASE(areas_in_front_of_a_pin),
 	KUNIT_CASE(section_in_the_way),
+	KUNIT_CASE(no_section_while_uncharged),
 	KUNIT_CASE(shared_pages_stay),
 	{}
 };
