@@ -8,6 +8,7 @@
 #include <linux/mem_encrypt.h>
 #include <linux/minmax.h>
 #include <linux/sched.h>
+#include <linux/sizes.h>
 
 #include "domain_io.h"
 #include "pfn_batch.h"
@@ -255,6 +256,24 @@ void domain_io_begin_unmap(struct domain_io_unmap *unmap,
 	iommu_iotlb_gather_init(&unmap->gather);
 }
 
+/*
+ * VT-d's driver frees page tables with the next flush, and adds a range to what is to
+ * be flushed only when it has taken its tables out. If the two do not go together, it
+ * flushes what it was asked to before: the tables go, and the IOMMU can still walk
+ * them. A range that has a table of its own meets nothing like that.
+ */
+static void domain_io_flush_other(struct domain_io_unmap *unmap,
+				  unsigned long first_iova, unsigned long length)
+{
+	struct iommu_iotlb_gather *gather = &unmap->gather;
+
+	if (length < SZ_2M || !gather->pgsize)
+		return;
+	if (gather->pgsize != length ||
+	    iommu_iotlb_gather_is_disjoint(gather, first_iova, length))
+		iommu_iotlb_sync(unmap->domain, gather);
+}
+
 /**
  * domain_io_unmap_range() - unmap a range
  * @unmap: begun
@@ -276,6 +295,7 @@ unsigned long domain_io_unmap_range(struct domain_io_unmap *unmap,
 		       (domain->pgsize_bitmap & PAGE_SIZE);
 	size_t unmapped = 0;
 
+	domain_io_flush_other(unmap, first_iova, length);
 	/*
 	 * For a page there is nothing to choose, as in domain_io_choose(). But it
 	 * can be made of smaller leaves, which a driver may take out one by one.

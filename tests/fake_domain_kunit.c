@@ -355,6 +355,10 @@ static size_t fake_unmap_pages(struct iommu_domain *domain, unsigned long iova,
 	fake_yield(fake);
 	if (fake_begin_call(fake, &fake->nr_unmaps, &fake->fail_unmap))
 		return 0;
+	/* The driver would free tables of this range when it flushes the other. */
+	if (fake->personality == FAKE_VTD && length >= SZ_2M &&
+	    iommu_iotlb_gather_is_disjoint(gather, iova, length))
+		complaint = "unmapped together with what lies elsewhere";
 	while (done < length) {
 		size_t size = fake_remove(fake, iova + done, iova + (length - 1),
 					  &complaint);

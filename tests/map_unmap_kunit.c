@@ -250,6 +250,25 @@ static void no_section_while_uncharged(struct kunit *test)
 	map_fixture_end(f);
 }
 
+/* Areas that have page tables of their own, and lie apart. */
+static void large_areas_apart(struct kunit *test)
+{
+	const unsigned long npages = SZ_2M / PAGE_SIZE;
+	struct map_fixture *f = map_fixture_make(test, 2 * npages, npages);
+	struct map_domain *domain = map_domain_add(f, FAKE_VTD);
+	unsigned long unmapped_bytes;
+
+	for (unsigned long i = 0; i < 2; i++)
+		KUNIT_ASSERT_EQ(test, map_pages_at(f, i * npages, npages,
+						   SZ_4M + i * SZ_4M), 0);
+	KUNIT_EXPECT_EQ(test, iopt_unmap(&f->iopt, 0, SZ_16M - 1,
+					 &unmapped_bytes), 0);
+	KUNIT_EXPECT_EQ(test, unmapped_bytes, 2 * SZ_2M);
+	expect_pins(f, 0, 2 * npages, 0);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
 /* Pages that another area shows as well are unpinned with the last one. */
 static void shared_pages_stay(struct kunit *test)
 {
@@ -278,6 +297,7 @@ static struct kunit_case map_unmap_cases[] = {
 	KUNIT_CASE(areas_in_front_of_a_pin),
 	KUNIT_CASE(section_in_the_way),
 	KUNIT_CASE(no_section_while_uncharged),
+	KUNIT_CASE(large_areas_apart),
 	KUNIT_CASE(shared_pages_stay),
 	{}
 };
