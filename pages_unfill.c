@@ -314,6 +314,7 @@ static void iopt_group_end(struct iopt_unfill_group *group)
 
 		iopt_unfill_unmapped(slice, group->npages[i]);
 		iopt_pages_unlock_range(slice->pages, &group->sections[i]);
+		cond_resched();
 	}
 	for (i = 0; i < group->nr_slices; i++) {
 		struct iopt_pages *pages = group->slices[i]->pages;
@@ -338,10 +339,10 @@ void iopt_slices_unfill(struct iopt_slice *const *slices, unsigned int nr_slices
 
 	group.nr_slices = 0;
 	for (unsigned int i = 0; i < nr_slices; i++) {
-		if (iopt_group_add(&group, slices[i]))
-			continue;
-		iopt_group_end(&group);
-		iopt_slice_unfill(slices[i]);
+		if (!iopt_group_add(&group, slices[i])) {
+			iopt_group_end(&group);
+			iopt_slice_unfill(slices[i]);
+		}
 		cond_resched();
 	}
 	iopt_group_end(&group);
