@@ -655,8 +655,5 @@ unsigned long iopt_slice_try_peek(struct iopt_slice *slice, unsigned long index)
 		return iopt_slice_peek_filled(slice, index);
 	if (!RB_EMPTY_ROOT(&pages->slices.rb_root))
 		return iopt_pages_peek(pages, index);
-	/* Mostly the accesses that once pinned have unpinned. */
-	if (!pages->held || xa_empty(&pages->held->blocks))
-		return 0;
-	return iopt_held_try_peek(pages->held, index);
+	return pages->held ? iopt_held_try_peek(pages->held, index) : 0;
 }

@@ -434,6 +434,15 @@ int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw)
 	return 0;
 }
 
+/* Has nobody pinned any page? Mostly those that once did have unpinned. */
+static bool iopt_pages_are_unpinned(const struct iopt_pages *pages)
+{
+	lockdep_assert_held(&pages->lock);
+
+	return RB_EMPTY_ROOT(&pages->slices.rb_root) &&
+	       (!pages->held || xa_empty(&pages->held->blocks));
+}
+
 /**
  * iopt_slice_rw_page() - make a small copy if nothing has to be waited for
  * @slice: through which slice, which is not gone and does not go
@@ -453,15 +462,17 @@ int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw)
 bool iopt_slice_rw_page(struct iopt_slice *slice, const struct iopt_rw *rw)
 {
 	struct iopt_pages *pages = slice->pages;
-	unsigned long pfn = IOPT_PFN_UNKNOWN;
+	unsigned long pfn;
 
 	if (offset_in_page(rw->first_byte) + rw->length > PAGE_SIZE)
 		return false;
 
 	guard(spinlock)(&pages->lock);
 
-	if (hlist_empty(&pages->busy))
-		pfn = iopt_slice_try_peek(slice, iopt_rw_index(rw));
+	if (!hlist_empty(&pages->busy))
+		return false;
+	pfn = iopt_pages_are_unpinned(pages) ? 0 :
+	      iopt_slice_try_peek(slice, iopt_rw_index(rw));
 	if (pfn == IOPT_PFN_UNKNOWN)
 		return false;
 	if (!pfn)
