@@ -10,28 +10,7 @@
 # shellcheck source=tools/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-eval "$("$IOMMUFD_ROOT/tools/stock.sh")"
-: "${KVER:?}" "${IMAGE:?}"
-"$IOMMUFD_ROOT/tools/modules.sh" "$KVER"
-built=$("$IOMMUFD_ROOT/tools/guest-programs.sh")
-disk=$("$IOMMUFD_ROOT/tools/demo/disk.sh")
-mapfile -t machine < <("$IOMMUFD_ROOT/tools/demo/machine.sh" "$disk")
-initrd=$IOMMUFD_BUILD/cost-two-threads.cpio.gz
-"$IOMMUFD_ROOT/tools/initramfs.sh" "$initrd" \
-	init="$IOMMUFD_ROOT/tests/guest/init.sh" \
-	lib/guest-setup.sh="$IOMMUFD_ROOT/tools/demo/guest-setup.sh" \
-	lib/iommufd="$IOMMUFD_BUILD/modules/$KVER" \
-	tests/two_threads="$built/two_threads"
-
-step "timing maps of one thread and of two" "2 min"
-"$IOMMUFD_ROOT/tools/guest.sh" --name cost-two-threads --time 900 --accel tcg \
-	--kernel "$IMAGE" --initrd "$initrd" \
-	--append "quiet intel_iommu=on guest_tests=two_threads" \
-	--close '^guest: done' -- "${machine[@]}" -smp 2 -m 2G
-
-console=$IOMMUFD_LOGS/cost-two-threads.console
-! grep -a '^not ok' "$console" || die "a measurement failed"
-tr -d '\r' <"$console" | awk '
+"$IOMMUFD_ROOT/tools/two-cpus.sh" two_threads "1 min" | awk '
 	$1 != "throughput:" { next }
 	$2 == "none" { alone = $7; next }
 	!title++ {
