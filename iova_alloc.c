@@ -52,6 +52,35 @@ static void set_gap_bytes(struct iova_node *node, unsigned long gap_bytes)
 	gap_callbacks_propagate(&node->rb, NULL);
 }
 
+/* Put a range in between two neighbours; NULL for one that there is not. */
+static void insert_between(struct iova_map *map, struct iova_node *node,
+			   struct iova_node *below, struct iova_node *above)
+{
+	struct rb_node **link = &map->root.rb_node;
+	struct rb_node *parent = NULL;
+
+	if (above)
+		set_gap_bytes(above, above->first_iova - node->last_iova - 1);
+	else
+		map->highest = node;
+	node->gap_bytes = node->first_iova;
+	if (below)
+		node->gap_bytes -= below->last_iova + 1;
+	node->max_gap_bytes = node->gap_bytes;
+
+	/* As there is nothing in between, one of the two has no child on that side. */
+	if (below && !below->rb.rb_right) {
+		parent = &below->rb;
+		link = &parent->rb_right;
+	} else if (above) {
+		parent = &above->rb;
+		link = &parent->rb_left;
+	}
+	rb_link_node(&node->rb, parent, link);
+	gap_callbacks_propagate(parent, NULL);
+	rb_insert_augmented(&node->rb, &map->root, &gap_callbacks);
+}
+
 /**
  * iova_map_insert - put a range into use
  * @map: the map
@@ -62,37 +91,28 @@ static void set_gap_bytes(struct iova_node *node, unsigned long gap_bytes)
  */
 int iova_map_insert(struct iova_map *map, struct iova_node *node)
 {
-	struct rb_node **link = &map->root.rb_node;
-	struct iova_node *below = NULL;
+	struct iova_node *below = map->highest;
 	struct iova_node *above = NULL;
-	struct rb_node *parent = NULL;
 
-	while (*link) {
-		struct iova_node *cur = to_iova_node(*link);
+	if (below && node->first_iova <= below->last_iova) {
+		struct rb_node *rb = map->root.rb_node;
 
-		parent = *link;
-		if (node->last_iova < cur->first_iova) {
-			above = cur;
-			link = &parent->rb_left;
-		} else if (node->first_iova > cur->last_iova) {
-			below = cur;
-			link = &parent->rb_right;
-		} else {
-			return -EEXIST;
-		}
+		below = NULL;
+		do {
+			struct iova_node *cur = to_iova_node(rb);
+
+			if (node->last_iova < cur->first_iova) {
+				above = cur;
+				rb = rb->rb_left;
+			} else if (node->first_iova > cur->last_iova) {
+				below = cur;
+				rb = rb->rb_right;
+			} else {
+				return -EEXIST;
+			}
+		} while (rb);
 	}
-
-	/* On the way down the neighbours were met: both are ancestors. */
-	if (above)
-		set_gap_bytes(above, above->first_iova - node->last_iova - 1);
-	node->gap_bytes = node->first_iova;
-	if (below)
-		node->gap_bytes -= below->last_iova + 1;
-	node->max_gap_bytes = node->gap_bytes;
-
-	rb_link_node(&node->rb, parent, link);
-	gap_callbacks_propagate(parent, NULL);
-	rb_insert_augmented(&node->rb, &map->root, &gap_callbacks);
+	insert_between(map, node, below, above);
 	return 0;
 }
 
@@ -105,12 +125,16 @@ int iova_map_insert(struct iova_map *map, struct iova_node *node)
  */
 void iova_map_erase(struct iova_map *map, struct iova_node *node)
 {
-	struct iova_node *above = iova_map_next(node);
-
 	/* While the tree is whole; erasing keeps the rest in order. */
-	if (above)
+	if (node == map->highest) {
+		map->highest = rb_entry_safe(rb_prev(&node->rb),
+					     struct iova_node, rb);
+	} else {
+		struct iova_node *above = iova_map_next(node);
+
 		set_gap_bytes(above, above->gap_bytes + node->gap_bytes +
 				     (node->last_iova - node->first_iova) + 1);
+	}
 	rb_erase_augmented(&node->rb, &map->root, &gap_callbacks);
 }
 
@@ -126,9 +150,14 @@ struct iova_node *iova_map_find_from(const struct iova_map *map,
 				     unsigned long iova)
 {
 	struct rb_node *rb = map->root.rb_node;
-	struct iova_node *found = NULL;
+	struct iova_node *found = map->highest;
 
-	while (rb) {
+	if (!found)
+		return NULL;
+	/* All others end below it. */
+	if (iova >= found->first_iova)
+		return iova <= found->last_iova ? found : NULL;
+	do {
 		struct iova_node *cur = to_iova_node(rb);
 
 		if (cur->last_iova >= iova) {
@@ -137,7 +166,7 @@ struct iova_node *iova_map_find_from(const struct iova_map *map,
 		} else {
 			rb = rb->rb_right;
 		}
-	}
+	} while (rb);
 	return found;
 }
 
@@ -226,22 +255,23 @@ static bool is_large_enough(const struct span *span, unsigned long bytes)
 static bool top_hole(const struct iova_map *map, const struct span *window,
 		     struct span *hole)
 {
-	struct rb_node *top = rb_last(&map->root);
-	unsigned long last_iova;
+	const struct iova_node *highest = map->highest;
 
-	if (!top)
+	if (!highest)
 		return clip_gap(window, 0, NULL, hole);
-	last_iova = to_iova_node(top)->last_iova;
-	return last_iova < window->last &&
-	       clip_gap(window, last_iova + 1, NULL, hole);
+	return highest->last_iova < window->last &&
+	       clip_gap(window, highest->last_iova + 1, NULL, hole);
 }
 
 /* Find the lowest hole of @bytes in @window. */
 static bool first_hole(const struct iova_map *map, const struct span *window,
 		       unsigned long bytes, struct span *hole)
 {
-	struct iova_node *node = iova_map_find_from(map, window->first);
+	struct iova_node *node = NULL;
 
+	/* Mostly there are no gaps; a window makes none larger than it is. */
+	if (subtree_has_gap(map->root.rb_node, bytes))
+		node = iova_map_find_from(map, window->first);
 	/* The window's lower end cuts this gap: its size says nothing yet. */
 	if (node && clip_gap(window, window->first, node, hole) &&
 	    is_large_enough(hole, bytes))
@@ -428,6 +458,9 @@ bool iova_map_assert(const struct iova_map *map)
 	unsigned long end_below = 0;
 	struct rb_node *rb;
 
+	if (WARN_ON(map->highest != rb_entry_safe(rb_last(&map->root),
+						  struct iova_node, rb)))
+		return false;
 	for (rb = rb_first(&map->root); rb; rb = rb_next(rb)) {
 		const struct iova_node *node = to_iova_node(rb);
 		unsigned long max_gap_bytes =

@@ -42,9 +42,14 @@ struct iova_node {
 /**
  * struct iova_map - the used ranges
  * @root: of the tree of struct iova_node
+ * @highest: the node with the highest addresses, NULL if there is none
+ *
+ * Mostly ranges come one above the other, and those that came last go first. With
+ * @highest that takes no way down the tree, however many there are.
  */
 struct iova_map {
 	struct rb_root root;
+	struct iova_node *highest;
 };
 
 #define IOVA_MAP_INIT { .root = RB_ROOT }
@@ -57,7 +62,7 @@ struct iova_map {
  */
 static inline void iova_map_init(struct iova_map *map)
 {
-	map->root = RB_ROOT;
+	*map = (struct iova_map)IOVA_MAP_INIT;
 }
 
 /**

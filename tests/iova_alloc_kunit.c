@@ -448,6 +448,52 @@ static void search_keeps_all_limits(struct kunit *test)
 	}
 }
 
+/* Change something at the upper end, where most is mapped and unmapped. */
+static void change_the_highest(struct fixture *f)
+{
+	unsigned int first = UNIVERSE;
+
+	while (first && !f->used[first - 1])
+		first--;
+	if (first && random_below(f, 2))
+		unuse(f, f->used[first - 1]);
+	else if (first < UNIVERSE)
+		use(f, first, min(first + random_below(f, 4), UNIVERSE - 1));
+}
+
+static bool finds_the_range_from(struct fixture *f, unsigned int first)
+{
+	return iova_map_find_from(&f->map, f->base + first) ==
+	       used_between(f, first, UNIVERSE - 1);
+}
+
+/* Nothing that the map remembers is older than its last change. */
+static void search_follows_every_change(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	unsigned int round;
+
+	seed_random(test);
+	for (round = 0; round < 9000; round++) {
+		if (!(round % 300))
+			renew(f, bases[round / 300 % ARRAY_SIZE(bases)]);
+		if (!(round % 100))
+			reserve(f, 5 + round % 90, 9 + round % 90);
+		if (round % 300 == 200)
+			allow(f, 0, random_below(f, UNIVERSE));
+		if (random_below(f, 4))
+			change_the_highest(f);
+		else
+			randomly_change(f);
+		f->search.length = 1 + random_below(f, 9);
+		f->search.alignment = 1UL << random_below(f, 3);
+		KUNIT_ASSERT_TRUE_MSG(test, finds_what_there_is(f),
+				      "round %u length %lu alignment %lu", round,
+				      f->search.length, f->search.alignment);
+		KUNIT_ASSERT_TRUE(test, finds_the_range_from(f, random_below(f, UNIVERSE)));
+	}
+}
+
 /* Where everything is made of pages, a page goes to the lowest hole. */
 static void page_goes_to_the_lowest_hole(struct kunit *test)
 {
@@ -706,6 +752,7 @@ static struct kunit_case iova_alloc_cases[] = {
 	KUNIT_CASE(next_visits_all_in_order),
 	KUNIT_CASE(search_knows_every_pattern),
 	KUNIT_CASE(search_keeps_all_limits),
+	KUNIT_CASE(search_follows_every_change),
 	KUNIT_CASE(page_goes_to_the_lowest_hole),
 	KUNIT_CASE(result_stays_in_one_allowed_range),
 	KUNIT_CASE(absent_trees_restrict_nothing),
