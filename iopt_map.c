@@ -26,8 +26,8 @@ struct iopt_mapping {
 	struct iopt_area area;
 };
 
-/* So that 16 fit into a page. */
-static_assert(sizeof(struct iopt_mapping) <= 256 || !IS_ENABLED(CONFIG_64BIT) ||
+/* So that 17 fit into a page, with room for the memory cgroup of each. */
+static_assert(sizeof(struct iopt_mapping) <= 240 || !IS_ENABLED(CONFIG_64BIT) ||
 	      IS_ENABLED(CONFIG_IOMMUFD_DEBUG) ||
 	      sizeof(spinlock_t) > sizeof(u32));
 

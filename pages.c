@@ -37,8 +37,8 @@ static void iopt_pages_end(struct kref *kref)
 {
 	struct iopt_pages *pages = container_of(kref, struct iopt_pages, kref);
 
-	WARN_ON(!RB_EMPTY_ROOT(&pages->slices.rb_root));
-	WARN_ON(!RB_EMPTY_ROOT(&pages->records.rb_root));
+	WARN_ON(!span_tree_is_empty(&pages->slices));
+	WARN_ON(!span_tree_is_empty(&pages->records));
 	WARN_ON(!hlist_empty(&pages->busy));
 	iopt_held_free(pages->held);
 	pages->ops->release(pages);

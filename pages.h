@@ -24,7 +24,6 @@
 #ifndef __IOMMUFD_PAGES_H
 #define __IOMMUFD_PAGES_H
 
-#include <linux/interval_tree.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mm_types.h>
@@ -37,6 +36,7 @@
 #include "gate.h"
 #include "iova_alloc.h"
 #include "pfn_batch.h"
+#include "span_tree.h"
 
 struct iommu_domain;
 struct iopt_held;
@@ -132,8 +132,8 @@ struct iopt_pages {
 	spinlock_t lock; /* busy, slices, records, npinned */
 	unsigned long uptr;
 	struct hlist_head busy;
-	struct rb_root_cached slices;
-	struct rb_root_cached records;
+	struct span_tree slices;
+	struct span_tree records;
 	struct iopt_held *held;
 	const struct pfn_source_ops *ops;
 	struct iopt_owner *owner;

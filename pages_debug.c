@@ -31,7 +31,7 @@ struct iopt_pages_census {
 };
 
 #define for_each_span(node, tree)                                        \
-	for ((node) = interval_tree_iter_first((tree), 0, ULONG_MAX); (node); \
+	for ((node) = span_tree_first((tree), 0, ULONG_MAX); (node);     \
 	     (node) = interval_tree_iter_next((node), 0, ULONG_MAX))
 
 /* What the newest record that covers an index says. */
@@ -243,7 +243,7 @@ static bool iopt_pages_are_many(struct iopt_pages *pages)
 	unsigned long index = IOPT_DEBUG_MAX_PAGES;
 	unsigned long nr = index / IOPT_BLOCK_PAGES;
 
-	return interval_tree_iter_first(&pages->slices, index, ULONG_MAX) ||
+	return span_tree_first(&pages->slices, index, ULONG_MAX) ||
 	       (pages->held && xa_find(&pages->held->blocks, &nr, ULONG_MAX,
 				       XA_PRESENT));
 }

@@ -37,7 +37,7 @@ static void iopt_slice_cover(struct iopt_slice *slice)
 	struct iopt_pages *pages = slice->pages;
 
 	spin_lock(&pages->lock);
-	interval_tree_insert(&slice->span, &pages->slices);
+	span_tree_insert(&pages->slices, &slice->span);
 	spin_unlock(&pages->lock);
 }
 
@@ -55,9 +55,9 @@ void iopt_slice_uncover(struct iopt_slice *slice)
 	slice->run_pfn = 0;
 	WRITE_ONCE(slice->filled_pages, 0);
 	spin_lock(&pages->lock);
-	interval_tree_remove(&slice->span, &pages->slices);
+	span_tree_remove(&pages->slices, &slice->span);
 	spin_unlock(&pages->lock);
-	if (!RB_EMPTY_ROOT(&pages->records.rb_root))
+	if (!span_tree_is_empty(&pages->records))
 		iopt_pages_drop_records(pages, slice->span.start,
 					slice->span.last);
 }
@@ -121,7 +121,7 @@ static int iopt_fill_use(struct iopt_slice *slice,
 	struct pfn_record *record = NULL;
 	int rc = 0;
 
-	if (has_news && !(run_pfn && RB_EMPTY_ROOT(&pages->records.rb_root)))
+	if (has_news && !(run_pfn && span_tree_is_empty(&pages->records)))
 		rc = iopt_pages_prepare_record(pages, first_index, batch,
 					       &record);
 	if (rc)

@@ -167,7 +167,7 @@ static void iopt_slice_cover_part(struct iopt_slice *slice,
 {
 	slice->filled_pages = filled_pages;
 	if (filled_pages)
-		interval_tree_insert(&slice->span, &slice->pages->slices);
+		span_tree_insert(&slice->pages->slices, &slice->span);
 	else
 		slice->storage = NULL;
 }
@@ -202,7 +202,7 @@ int iopt_slice_split(struct iopt_slice *slice, struct iopt_slice *upper,
 
 	spin_lock(&pages->lock);
 	if (filled_pages)
-		interval_tree_remove(&slice->span, &pages->slices);
+		span_tree_remove(&pages->slices, &slice->span);
 	slice->span.last = upper->span.start - 1;
 	iopt_slice_cover_part(slice, min(filled_pages, first_page));
 	iopt_slice_cover_part(upper, filled_pages - slice->filled_pages);

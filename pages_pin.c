@@ -280,8 +280,6 @@ void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
 	kref_init(&pages->kref);
 	spin_lock_init(&pages->lock);
 	INIT_HLIST_HEAD(&pages->busy);
-	pages->slices = RB_ROOT_CACHED;
-	pages->records = RB_ROOT_CACHED;
 	pages->ops = writable ? &iopt_user_writable_ops : &iopt_user_ops;
 	pages->uptr = uptr;
 }

@@ -135,11 +135,10 @@ static bool iopt_pages_has_record(struct iopt_pages *pages,
 {
 	bool has;
 
-	if (RB_EMPTY_ROOT(&pages->records.rb_root))
+	if (span_tree_is_empty(&pages->records))
 		return false;
 	spin_lock(&pages->lock);
-	has = interval_tree_iter_first(&pages->records, first_index,
-				       last_index);
+	has = span_tree_first(&pages->records, first_index, last_index);
 	spin_unlock(&pages->lock);
 	return has;
 }
@@ -184,13 +183,12 @@ iopt_pages_take_outdated(struct iopt_pages *pages,
 
 	lockdep_assert_held(&pages->lock);
 
-	span = interval_tree_iter_first(&pages->records, newer->start,
-					newer->last);
+	span = span_tree_first(&pages->records, newer->start, newer->last);
 	while (span && (span->start < newer->start || span->last > newer->last))
 		span = interval_tree_iter_next(span, newer->start, newer->last);
 	if (!span)
 		return NULL;
-	interval_tree_remove(span, &pages->records);
+	span_tree_remove(&pages->records, span);
 	return container_of(span, struct pfn_record, span);
 }
 
@@ -216,7 +214,7 @@ void iopt_pages_insert_record(struct iopt_pages *pages,
 	while ((older = iopt_pages_take_outdated(pages, &record->span)))
 		pfn_record_free(older);
 	record->seq = atomic64_inc_return(&iopt_record_seq);
-	interval_tree_insert(&record->span, &pages->records);
+	span_tree_insert(&pages->records, &record->span);
 	spin_unlock(&pages->lock);
 }
 
@@ -229,15 +227,13 @@ static struct pfn_record *iopt_pages_take_unused(struct iopt_pages *pages,
 
 	lockdep_assert_held(&pages->lock);
 
-	span = interval_tree_iter_first(&pages->records, *first_index,
-					last_index);
-	while (span && interval_tree_iter_first(&pages->slices, span->start,
-						span->last))
+	span = span_tree_first(&pages->records, *first_index, last_index);
+	while (span && span_tree_first(&pages->slices, span->start, span->last))
 		span = interval_tree_iter_next(span, *first_index, last_index);
 	if (!span)
 		return NULL;
 	*first_index = span->start;
-	interval_tree_remove(span, &pages->records);
+	span_tree_remove(&pages->records, span);
 	return container_of(span, struct pfn_record, span);
 }
 
@@ -281,9 +277,7 @@ static struct pfn_record *iopt_pages_newest_record(struct iopt_pages *pages,
 
 	lockdep_assert_held(&pages->lock);
 
-	for (span = interval_tree_iter_first(&pages->records, index,
-					     *last_index);
-	     span;
+	for (span = span_tree_first(&pages->records, index, *last_index); span;
 	     span = interval_tree_iter_next(span, index, *last_index)) {
 		struct pfn_record *record =
 			container_of(span, struct pfn_record, span);
@@ -318,7 +312,7 @@ struct pfn_record *iopt_pages_find_record(struct iopt_pages *pages,
 {
 	struct pfn_record *found;
 
-	if (RB_EMPTY_ROOT(&pages->records.rb_root))
+	if (span_tree_is_empty(&pages->records))
 		return NULL;
 	spin_lock(&pages->lock);
 	found = iopt_pages_newest_record(pages, index, last_index);
@@ -398,8 +392,8 @@ static void iopt_pages_find_cover(struct iopt_pages *pages,
 
 	lockdep_assert_held(&pages->lock);
 
-	for (span = interval_tree_iter_first(&pages->slices, cover->first_index,
-					     cover->last_index);
+	for (span = span_tree_first(&pages->slices, cover->first_index,
+				    cover->last_index);
 	     span && !cover->slice;
 	     span = interval_tree_iter_next(span, cover->first_index,
 					    cover->last_index)) {
@@ -439,7 +433,7 @@ enum iopt_tier iopt_pages_cover_slice(struct iopt_pages *pages,
 				      struct iopt_cover *cover)
 {
 	cover->slice = NULL;
-	if (RB_EMPTY_ROOT(&pages->slices.rb_root))
+	if (span_tree_is_empty(&pages->slices))
 		return IOPT_TIER_NONE;
 	spin_lock(&pages->lock);
 	iopt_pages_find_cover(pages, cover);
@@ -577,13 +571,9 @@ void iopt_slice_init_batch(struct pfn_batch *batch)
 static struct pfn_record *iopt_pages_only_record(struct iopt_pages *pages,
 						 unsigned long index)
 {
-	struct rb_node *rb = pages->records.rb_root.rb_node;
-	struct interval_tree_node *span;
+	struct interval_tree_node *span = span_tree_only(&pages->records);
 
-	if (!rb || rb->rb_left || rb->rb_right)
-		return NULL;
-	span = rb_entry(rb, struct interval_tree_node, rb);
-	if (index < span->start || index > span->last)
+	if (!span || index < span->start || index > span->last)
 		return NULL;
 	return container_of(span, struct pfn_record, span);
 }
@@ -599,7 +589,7 @@ static unsigned long iopt_slice_peek_filled(struct iopt_slice *slice,
 	if (slice->run_pfn)
 		return slice->run_pfn + page;
 	record = iopt_pages_only_record(slice->pages, index);
-	if (!record && !RB_EMPTY_ROOT(&slice->pages->records.rb_root))
+	if (!record && !span_tree_is_empty(&slice->pages->records))
 		record = iopt_pages_newest_record(slice->pages, index,
 						  &last_index);
 	if (record)
@@ -629,7 +619,7 @@ unsigned long iopt_pages_peek(struct iopt_pages *pages, unsigned long index)
 
 	lockdep_assert_held(&pages->lock);
 
-	if (!RB_EMPTY_ROOT(&pages->slices.rb_root))
+	if (!span_tree_is_empty(&pages->slices))
 		iopt_pages_find_cover(pages, &cover);
 	if (cover.slice)
 		return iopt_slice_peek_filled(cover.slice, index);
@@ -653,7 +643,7 @@ unsigned long iopt_slice_try_peek(struct iopt_slice *slice, unsigned long index)
 	if (index - slice->span.start < slice->filled_pages &&
 	    !slice->quarantined)
 		return iopt_slice_peek_filled(slice, index);
-	if (!RB_EMPTY_ROOT(&pages->slices.rb_root))
+	if (!span_tree_is_empty(&pages->slices))
 		return iopt_pages_peek(pages, index);
 	return pages->held ? iopt_held_try_peek(pages->held, index) : 0;
 }

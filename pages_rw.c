@@ -439,7 +439,7 @@ static bool iopt_pages_are_unpinned(const struct iopt_pages *pages)
 {
 	lockdep_assert_held(&pages->lock);
 
-	return RB_EMPTY_ROOT(&pages->slices.rb_root) &&
+	return span_tree_is_empty(&pages->slices) &&
 	       (!pages->held || xa_empty(&pages->held->blocks));
 }
 

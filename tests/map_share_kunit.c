@@ -173,7 +173,7 @@ static unsigned int count_records(struct map_fixture *f, unsigned long iova)
 	scoped_guard(rwsem_read, &f->iopt.iova_rwsem)
 		pages = iopt_area_from(&f->iopt, iova)->slice.pages;
 	guard(spinlock)(&pages->lock);
-	for (span = interval_tree_iter_first(&pages->records, 0, ULONG_MAX);
+	for (span = span_tree_first(&pages->records, 0, ULONG_MAX);
 	     span; span = interval_tree_iter_next(span, 0, ULONG_MAX))
 		n++;
 	return n;

@@ -62,7 +62,7 @@ static void store_end(struct store *s)
 
 	iopt_unmap_all(&s->f->iopt, &unmapped_bytes);
 	KUNIT_EXPECT_EQ(s->test, s->pages->npinned, 0);
-	KUNIT_EXPECT_TRUE(s->test, RB_EMPTY_ROOT(&s->pages->records.rb_root));
+	KUNIT_EXPECT_TRUE(s->test, span_tree_is_empty(&s->pages->records));
 	iopt_pages_put(s->pages);
 	map_fixture_end(s->f);
 }
