@@ -39,10 +39,14 @@
 /* Room for the largest structure, aligned for its largest member. */
 #define IOMMUFD_MAX_CMD_BYTES 72
 
-/* Bytes of a structure that have to be zero; none, here and after, if @bytes is 0. */
-struct iommufd_reserved {
+/**
+ * struct iommufd_zero - bits of a structure that have to be zero
+ * @offset: of the u32 they are in
+ * @mask: those bits; 0: none, here and after
+ */
+struct iommufd_zero {
 	u8 offset;
-	u8 bytes;
+	u32 mask;
 };
 
 /**
@@ -51,10 +55,9 @@ struct iommufd_reserved {
  * @name: for messages
  * @size: bytes of the structure as the kernel knows it
  * @min_size: bytes it had at first
- * @flags_offset: where its u32 of flags is, 0 if it has none
- * @valid_flags: flags the handler understands
- * @reserved: what has to be zero
- * @has_reply: there is something to write back
+ * @has_reply: it can be any of the structure that is to be written back
+ * @reply_word: it is this u64 alone, if it is not 0
+ * @zeroes: flags the handler does not understand, and what is reserved
  * @handle: does it
  */
 struct iommufd_ioctl {
@@ -62,10 +65,9 @@ struct iommufd_ioctl {
 	const char *name;
 	u8 size;
 	u8 min_size;
-	u8 flags_offset;
-	u32 valid_flags;
-	struct iommufd_reserved reserved[2];
 	bool has_reply;
+	u8 reply_word;
+	struct iommufd_zero zeroes[3];
 	int (*handle)(struct iommufd_ucmd *ucmd);
 };
 
@@ -80,9 +82,15 @@ struct iommufd_ioctl {
 		__VA_ARGS__						\
 	}
 #define FLAGS(_struct, _valid)						\
-	.flags_offset = offsetof(_struct, flags), .valid_flags = (_valid)
-#define RESERVED(_struct, _member, _type)				\
-	{ offsetof(_struct, _member), sizeof(_type) }
+	{ offsetof(_struct, flags), ~(u32)(_valid) }
+/* Not more than the rest of a u32. */
+#define RESERVED(_struct, _member)					\
+	{ offsetof(_struct, _member) & ~3,				\
+	  BYTES_OF_U32(offsetof(_struct, _member) & 3,			\
+		       sizeof_field(_struct, _member)) }
+#define BYTES_OF_U32(_first, _bytes)					\
+	((__force u32)cpu_to_le32(GENMASK(8 * ((_first) + (_bytes)) - 1,	\
+					  8 * (_first))))
 
 /*
  * The holes are commands of the ABI that are not implemented yet. What is behind
@@ -102,70 +110,76 @@ iommufd_ioctls[IOMMUFD_LAST_CMD - IOMMUFD_CMD_BASE + 1] = {
 	IOCTL(DESTROY, struct iommu_destroy, id,
 	      .handle = iommufd_ucmd_destroy),
 	IOCTL(HWPT_GET_DIRTY_BITMAP, struct iommu_hwpt_get_dirty_bitmap, data,
-	      FLAGS(struct iommu_hwpt_get_dirty_bitmap,
-		    IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR),
-	      .reserved = { RESERVED(struct iommu_hwpt_get_dirty_bitmap,
-				     __reserved, __u32) },
+	      .zeroes = {
+		      FLAGS(struct iommu_hwpt_get_dirty_bitmap,
+			    IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR),
+		      RESERVED(struct iommu_hwpt_get_dirty_bitmap, __reserved),
+	      },
 	      .handle = iommufd_ucmd_hwpt_get_dirty_bitmap),
 	IOCTL(HWPT_SET_DIRTY_TRACKING, struct iommu_hwpt_set_dirty_tracking,
 	      __reserved,
-	      FLAGS(struct iommu_hwpt_set_dirty_tracking,
-		    IOMMU_HWPT_DIRTY_TRACKING_ENABLE),
-	      .reserved = { RESERVED(struct iommu_hwpt_set_dirty_tracking,
-				     __reserved, __u32) },
+	      .zeroes = {
+		      FLAGS(struct iommu_hwpt_set_dirty_tracking,
+			    IOMMU_HWPT_DIRTY_TRACKING_ENABLE),
+		      RESERVED(struct iommu_hwpt_set_dirty_tracking, __reserved),
+	      },
 	      .handle = iommufd_ucmd_hwpt_set_dirty_tracking),
 	IOCTL(IOAS_ALLOC, struct iommu_ioas_alloc, out_ioas_id,
-	      FLAGS(struct iommu_ioas_alloc, 0),
+	      .zeroes = { FLAGS(struct iommu_ioas_alloc, 0) },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_ioas_alloc),
 	IOCTL(IOAS_ALLOW_IOVAS, struct iommu_ioas_allow_iovas, allowed_iovas,
-	      .reserved = { RESERVED(struct iommu_ioas_allow_iovas,
-				     __reserved, __u32) },
+	      .zeroes = { RESERVED(struct iommu_ioas_allow_iovas, __reserved) },
 	      .handle = iommufd_ucmd_ioas_allow_iovas),
 	IOCTL(IOAS_COPY, struct iommu_ioas_copy, src_iova,
-	      FLAGS(struct iommu_ioas_copy, IOMMU_IOAS_MAP_FIXED_IOVA |
-					    IOMMU_IOAS_MAP_WRITEABLE |
-					    IOMMU_IOAS_MAP_READABLE |
-					    IOMMUFD_COPY_TEST_FLAGS),
+	      .zeroes = { FLAGS(struct iommu_ioas_copy,
+				IOMMU_IOAS_MAP_FIXED_IOVA |
+				IOMMU_IOAS_MAP_WRITEABLE |
+				IOMMU_IOAS_MAP_READABLE |
+				IOMMUFD_COPY_TEST_FLAGS) },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_ioas_copy),
 	IOCTL(IOAS_IOVA_RANGES, struct iommu_ioas_iova_ranges,
 	      out_iova_alignment,
-	      .reserved = { RESERVED(struct iommu_ioas_iova_ranges, __reserved,
-				     u32) },
+	      .zeroes = { RESERVED(struct iommu_ioas_iova_ranges, __reserved) },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_ioas_iova_ranges),
 	IOCTL(IOAS_MAP, struct iommu_ioas_map, iova,
-	      FLAGS(struct iommu_ioas_map, IOMMU_IOAS_MAP_FIXED_IOVA |
-					   IOMMU_IOAS_MAP_WRITEABLE |
-					   IOMMU_IOAS_MAP_READABLE),
-	      .reserved = { RESERVED(struct iommu_ioas_map, __reserved, u32) },
-	      .has_reply = true,
+	      .zeroes = {
+		      FLAGS(struct iommu_ioas_map, IOMMU_IOAS_MAP_FIXED_IOVA |
+						   IOMMU_IOAS_MAP_WRITEABLE |
+						   IOMMU_IOAS_MAP_READABLE),
+		      RESERVED(struct iommu_ioas_map, __reserved),
+	      },
+	      .reply_word = offsetof(struct iommu_ioas_map, iova),
 	      .handle = iommufd_ucmd_ioas_map),
 	IOCTL(IOAS_UNMAP, struct iommu_ioas_unmap, length,
-	      .has_reply = true,
+	      .reply_word = offsetof(struct iommu_ioas_unmap, length),
 	      .handle = iommufd_ucmd_ioas_unmap),
 	IOCTL(OPTION, struct iommu_option, val64,
-	      .reserved = { RESERVED(struct iommu_option, __reserved, __u16) },
-	      .has_reply = true,
+	      .zeroes = { RESERVED(struct iommu_option, __reserved) },
+	      .reply_word = offsetof(struct iommu_option, val64),
 	      .handle = iommufd_ucmd_option),
 	IOCTL(VFIO_IOAS, struct iommu_vfio_ioas, __reserved,
-	      .reserved = { RESERVED(struct iommu_vfio_ioas, __reserved,
-				     __u16) },
+	      .zeroes = { RESERVED(struct iommu_vfio_ioas, __reserved) },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_vfio_ioas),
 	IOCTL(HWPT_ALLOC, struct iommu_hwpt_alloc, __reserved,
-	      FLAGS(struct iommu_hwpt_alloc, IOMMU_HWPT_ALLOC_NEST_PARENT |
-					     IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
-					     IOMMU_HWPT_FAULT_ID_VALID),
-	      .reserved = { RESERVED(struct iommu_hwpt_alloc, __reserved, u32),
-			    RESERVED(struct iommu_hwpt_alloc, __reserved2,
-				     u32) },
+	      .zeroes = {
+		      FLAGS(struct iommu_hwpt_alloc,
+			    IOMMU_HWPT_ALLOC_NEST_PARENT |
+			    IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
+			    IOMMU_HWPT_FAULT_ID_VALID),
+		      RESERVED(struct iommu_hwpt_alloc, __reserved),
+		      RESERVED(struct iommu_hwpt_alloc, __reserved2),
+	      },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_hwpt_alloc),
 	IOCTL(GET_HW_INFO, struct iommu_hw_info, __reserved,
-	      FLAGS(struct iommu_hw_info, IOMMU_HW_INFO_FLAG_INPUT_TYPE),
-	      .reserved = { RESERVED(struct iommu_hw_info, __reserved, __u8[3]) },
+	      .zeroes = {
+		      FLAGS(struct iommu_hw_info, IOMMU_HW_INFO_FLAG_INPUT_TYPE),
+		      RESERVED(struct iommu_hw_info, __reserved),
+	      },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_get_hw_info),
 	/* What is reserved is its own business: it always answers. */
@@ -173,12 +187,12 @@ iommufd_ioctls[IOMMUFD_LAST_CMD - IOMMUFD_CMD_BASE + 1] = {
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_hwpt_invalidate),
 	IOCTL(FAULT_QUEUE_ALLOC, struct iommu_fault_alloc, out_fault_fd,
-	      FLAGS(struct iommu_fault_alloc, 0),
+	      .zeroes = { FLAGS(struct iommu_fault_alloc, 0) },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_fault_alloc),
 #ifdef CONFIG_IOMMUFD_TEST
 	IOCTL(TEST_CMD, struct iommu_test_cmd, last,
-	      .reserved = { RESERVED(struct iommu_test_cmd, __reserved, u32) },
+	      .zeroes = { RESERVED(struct iommu_test_cmd, __reserved) },
 	      .has_reply = true,
 	      .handle = iommufd_ucmd_test),
 #endif
@@ -187,33 +201,34 @@ iommufd_ioctls[IOMMUFD_LAST_CMD - IOMMUFD_CMD_BASE + 1] = {
 #undef IOCTL
 #undef FLAGS
 #undef RESERVED
+#undef BYTES_OF_U32
 
 /* -- one ioctl -- */
 
-/* The user's side of an ioctl. */
+/**
+ * struct iommufd_call - the user's side of an ioctl
+ * @ioctl: which one
+ * @user_struct: the structure
+ * @user_size: its bytes, as the user says
+ * @asked_word: what is at &iommufd_ioctl.reply_word, if that is not 0
+ */
 struct iommufd_call {
 	const struct iommufd_ioctl *ioctl;
 	void __user *user_struct;
 	u32 user_size;
+	u64 asked_word;
 };
 
 /* What may be asked of the fields without knowing what they mean. */
 static int iommufd_check_fields(const struct iommufd_ioctl *ioctl,
 				const void *cmd)
 {
-	if (ioctl->flags_offset) {
-		const u32 *flags = cmd + ioctl->flags_offset;
+	for (size_t i = 0; i < ARRAY_SIZE(ioctl->zeroes); i++) {
+		const struct iommufd_zero *zero = &ioctl->zeroes[i];
 
-		if (*flags & ~ioctl->valid_flags)
-			return -EOPNOTSUPP;
-	}
-
-	for (size_t i = 0; i < ARRAY_SIZE(ioctl->reserved); i++) {
-		const struct iommufd_reserved *reserved = &ioctl->reserved[i];
-
-		if (!reserved->bytes)
+		if (!zero->mask)
 			break;
-		if (memchr_inv(cmd + reserved->offset, 0, reserved->bytes))
+		if (*(const u32 *)(cmd + zero->offset) & zero->mask)
 			return -EOPNOTSUPP;
 	}
 	return 0;
@@ -224,11 +239,29 @@ static size_t iommufd_reply_bytes(const struct iommufd_call *call)
 	return min_t(u32, call->user_size, call->ioctl->size);
 }
 
+/* Of a reply that is one word, no structure is too short for it. */
+static int iommufd_put_word(const struct iommufd_call *call, u64 word)
+{
+	return put_user(word, (u64 __user *)(call->user_struct +
+					     call->ioctl->reply_word));
+}
+
+static u64 iommufd_reply_word(const struct iommufd_call *call, const void *cmd)
+{
+	return *(const u64 *)(cmd + call->ioctl->reply_word);
+}
+
 static int iommufd_write_reply(const struct iommufd_call *call, const void *cmd)
 {
-	if (!call->ioctl->has_reply)
-		return 0;
-	if (copy_to_user(call->user_struct, cmd, iommufd_reply_bytes(call)))
+	if (call->ioctl->reply_word) {
+		u64 word = iommufd_reply_word(call, cmd);
+
+		/* A word that is what it was stands in user space already. */
+		return word == call->asked_word ? 0 :
+						  iommufd_put_word(call, word);
+	}
+	if (call->ioctl->has_reply &&
+	    copy_to_user(call->user_struct, cmd, iommufd_reply_bytes(call)))
 		return -EFAULT;
 	return 0;
 }
@@ -237,19 +270,27 @@ static int iommufd_write_reply(const struct iommufd_call *call, const void *cmd)
  * Can an answer be written? The structure lies in two pages at most: its first
  * and last byte, which are written as they were read, tell. In one page, one does.
  */
-static int iommufd_probe_reply(const struct iommufd_call *call, const u8 *cmd)
+static int iommufd_probe_struct(const struct iommufd_call *call, const u8 *cmd)
 {
 	u8 __user *reply = call->user_struct;
 	size_t last = iommufd_reply_bytes(call) - 1;
 
-	if (!call->ioctl->has_reply)
-		return 0;
 	if (put_user(cmd[0], reply))
 		return -EFAULT;
 	if (offset_in_page(reply) + last >= PAGE_SIZE &&
 	    put_user(cmd[last], reply + last))
 		return -EFAULT;
 	return 0;
+}
+
+/* Also remembers what it is that need not be written again. */
+static int iommufd_probe_reply(struct iommufd_call *call, const void *cmd)
+{
+	if (call->ioctl->reply_word) {
+		call->asked_word = iommufd_reply_word(call, cmd);
+		return iommufd_put_word(call, call->asked_word);
+	}
+	return call->ioctl->has_reply ? iommufd_probe_struct(call, cmd) : 0;
 }
 
 static void iommufd_ucmd_settle_file(struct iommufd_ucmd *ucmd, bool is_known)
@@ -284,11 +325,9 @@ static void iommufd_ucmd_settle(struct iommufd_ucmd *ucmd, bool is_known)
 static int iommufd_ucmd_finish(struct iommufd_ucmd *ucmd,
 			       const struct iommufd_call *call, int rc)
 {
-	if (!rc)
-		rc = iommufd_write_reply(call, ucmd->cmd);
-	else if (ucmd->reply_on_error)
-		/* The first error is the one to report. */
-		(void)iommufd_write_reply(call, ucmd->cmd);
+	/* The first error is the one to report. */
+	if (!rc || ucmd->reply_on_error)
+		rc = iommufd_write_reply(call, ucmd->cmd) ? rc ?: -EFAULT : rc;
 
 	iommufd_ucmd_settle(ucmd, !rc);
 	while (ucmd->nr_held)
@@ -325,11 +364,24 @@ static int iommufd_read_struct(const struct iommufd_call *call, void *cmd)
 	return 0;
 }
 
-static int iommufd_do_ioctl(struct iommufd_ctx *ictx,
-			    const struct iommufd_call *call)
+/* The rest means nothing yet. */
+static void iommufd_ucmd_begin(struct iommufd_ucmd *ucmd,
+			       struct iommufd_ctx *ictx, void *cmd)
+{
+	ucmd->ictx = ictx;
+	ucmd->cmd = cmd;
+	ucmd->nr_held = 0;
+	ucmd->new_object = NULL;
+	ucmd->new_file = NULL;
+	ucmd->pending.iopt = NULL;
+	ucmd->reply_on_error = false;
+}
+
+static noinline int iommufd_do_ioctl(struct iommufd_ctx *ictx,
+				     struct iommufd_call *call)
 {
 	u8 cmd[IOMMUFD_MAX_CMD_BYTES] __aligned(8) __uninitialized;
-	struct iommufd_ucmd ucmd = { .ictx = ictx, .cmd = cmd };
+	struct iommufd_ucmd ucmd __uninitialized;
 	int rc;
 
 	rc = iommufd_read_struct(call, cmd);
@@ -346,6 +398,7 @@ static int iommufd_do_ioctl(struct iommufd_ctx *ictx,
 	if (rc)
 		return rc;
 
+	iommufd_ucmd_begin(&ucmd, ictx, cmd);
 	rc = call->ioctl->handle(&ucmd);
 	rc = iommufd_ucmd_finish(&ucmd, call, rc);
 	if (rc)
@@ -356,14 +409,15 @@ static int iommufd_do_ioctl(struct iommufd_ctx *ictx,
 static long iommufd_fops_ioctl(struct file *file, unsigned int cmd,
 			       unsigned long arg)
 {
-	struct iommufd_call call = { .user_struct = (void __user *)arg };
 	struct iommufd_ctx *ictx = file->private_data;
+	struct iommufd_call call __uninitialized;
 	unsigned int nr = _IOC_NR(cmd);
 
 	if (nr < IOMMUFD_CMD_BASE ||
 	    nr - IOMMUFD_CMD_BASE >= ARRAY_SIZE(iommufd_ioctls))
 		return iommufd_vfio_ioctl(ictx, cmd, arg);
 
+	call.user_struct = (void __user *)arg;
 	if (get_user(call.user_size, (u32 __user *)call.user_struct))
 		return -EFAULT;
 	call.ioctl = &iommufd_ioctls[nr - IOMMUFD_CMD_BASE];

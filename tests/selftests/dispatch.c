@@ -382,6 +382,40 @@ TEST_F(dispatch, unwritable_answer_makes_no_object)
 	EXPECT_EQ(first + 1, second);
 }
 
+/* Of these the answer is one word: it has to be writable, what is before it not. */
+TEST_F(dispatch, answer_of_one_word)
+{
+	struct iommu_ioas_map arg = {
+		.size = sizeof(arg),
+		.flags = RW,
+		.user_va = (uintptr_t)self->pages,
+		.length = page_bytes(),
+		.iova = 0x123456789,
+	};
+	char *second = self->pages + page_bytes();
+	struct iommu_ioas_map *split = (void *)(second - sizeof(arg) + 8);
+	__u64 bytes;
+
+	ASSERT_EQ(0, ioas_alloc(self->fd, &arg.ioas_id));
+	memcpy(split, &arg, sizeof(arg));
+	ASSERT_EQ(0, mprotect(self->pages, page_bytes(), PROT_READ));
+	EXPECT_EQ(0, command(self->fd, IOMMU_IOAS_MAP, split));
+	EXPECT_NE(arg.iova, split->iova);
+	EXPECT_EQ(0, memcmp(split, &arg, sizeof(arg) - 8));
+	EXPECT_EQ(0, unmap(self->fd, arg.ioas_id, split->iova, arg.length,
+			   &bytes));
+	EXPECT_EQ(arg.length, bytes);
+
+	/* Also when it is what it was. */
+	split->iova = page_bytes();
+	ASSERT_EQ(0, mprotect(self->pages, page_bytes(), PROT_READ | PROT_WRITE));
+	split->flags |= FIXED;
+	ASSERT_EQ(0, mprotect(second, page_bytes(), PROT_READ));
+	EXPECT_EQ(-EFAULT, command(self->fd, IOMMU_IOAS_MAP, split));
+	EXPECT_EQ(-ENOENT, unmap(self->fd, arg.ioas_id, page_bytes(),
+				 arg.length, NULL));
+}
+
 TEST_F(dispatch, ids_count_from_one_and_the_lowest_is_used_again)
 {
 	__u32 ids[5], id;
