@@ -39,6 +39,8 @@ static inline bool iommufd_drivers_record_dirty(void)
  *	locks that the release of a device would want
  * @objects: the objects by ID. Its lock guards their state and their users; an
  *	ID without an object to be looked up holds a zero entry
+ * @recent: the object that was looked up last, a published one, or NULL; written under
+ *	the lock of @objects
  * @groups: struct iommufd_group by IOMMU group ID, of the bound devices. Its
  *	lock guards their device counts
  * @compat_ioas: the IOAS that VFIO's container ioctls are to use, or NULL;
@@ -50,6 +52,7 @@ static inline bool iommufd_drivers_record_dirty(void)
 struct iommufd_ctx {
 	struct file *file;
 	struct xarray objects;
+	struct iommufd_object __rcu *recent;
 	struct xarray groups;
 	struct iommufd_object *compat_ioas;
 	bool no_iommu;

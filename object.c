@@ -167,33 +167,75 @@ void iommufd_object_abort(struct iommufd_object *object)
 	iommufd_object_discard(object);
 }
 
+/*
+ * The same object again, as nearly always: without the lock, which has it that only a
+ * published object is the recent one. Who finds one that is being retired was there
+ * before, and its call is waited for.
+ */
+static __always_inline struct iommufd_object *
+iommufd_object_find_recent(struct iommufd_ctx *ictx, u32 id)
+{
+	struct iommufd_object *object;
+
+	guard(rcu)();
+	object = rcu_dereference(ictx->recent);
+	if (object && object->id == id && refcount_inc_not_zero(&object->calls))
+		return object;
+	return NULL;
+}
+
+/* From the table. */
+static noinline struct iommufd_object *
+iommufd_object_find(struct iommufd_ctx *ictx, u32 id)
+{
+	XA_STATE(xas, &ictx->objects, id);
+	struct iommufd_object *object;
+
+	xas_lock(&xas);
+	/* xa_load() would begin an RCU section, of no use under the lock. */
+	object = xas_load(&xas);
+	if (xa_is_zero(object) ||
+	    (object && !refcount_inc_not_zero(&object->calls)))
+		object = NULL;
+	if (object)
+		rcu_assign_pointer(ictx->recent, object);
+	xas_unlock(&xas);
+	return object;
+}
+
+static __always_inline struct iommufd_object *
+__iommufd_object_get(struct iommufd_ctx *ictx, u32 id, enum iommufd_kind kind)
+{
+	struct iommufd_object *object;
+
+	if (iommufd_should_fail())
+		return ERR_PTR(-ENOENT);
+
+	object = iommufd_object_find_recent(ictx, id) ?:
+		 iommufd_object_find(ictx, id);
+	if (!object)
+		return ERR_PTR(-ENOENT);
+	if (kind && object->ops->kind != kind) {
+		iommufd_object_put(object);
+		return ERR_PTR(-ENOENT);
+	}
+	return object;
+}
+
 /**
  * iommufd_object_get - look an object up for the time of a call
  * @ictx: the file
  * @id: what the user says is an ID
  * @kind: wanted kind, or IOMMUFD_ANY_KIND
  *
- * Context: Process context; takes and releases the table's xa_lock.
+ * Context: Process context; may take and release the table's xa_lock.
  * Return: the object, to be given back with iommufd_object_put(), or an
  * ERR_PTR: -ENOENT.
  */
 struct iommufd_object *iommufd_object_get(struct iommufd_ctx *ictx, u32 id,
 					  enum iommufd_kind kind)
 {
-	XA_STATE(xas, &ictx->objects, id);
-	struct iommufd_object *object;
-
-	if (iommufd_should_fail())
-		return ERR_PTR(-ENOENT);
-
-	xas_lock(&xas);
-	/* xa_load() would begin an RCU section, of no use under the lock. */
-	object = xas_load(&xas);
-	if (!object || xa_is_zero(object) || (kind && object->ops->kind != kind) ||
-	    !refcount_inc_not_zero(&object->calls))
-		object = ERR_PTR(-ENOENT);
-	xas_unlock(&xas);
-	return object;
+	return __iommufd_object_get(ictx, id, kind);
 }
 
 /**
@@ -295,6 +337,8 @@ static void __iommufd_object_retire(struct iommufd_object *object)
 	IOMMUFD_ASSERT(object->state == IOMMUFD_OBJECT_PUBLISHED);
 
 	iommufd_object_set_entry(object, NULL);
+	if (rcu_access_pointer(object->ictx->recent) == object)
+		RCU_INIT_POINTER(object->ictx->recent, NULL);
 	object->state = IOMMUFD_OBJECT_RETIRED;
 }
 
@@ -491,7 +535,7 @@ struct iommufd_object *iommufd_ucmd_get(struct iommufd_ucmd *ucmd, u32 id,
 	if (WARN_ON(ucmd->nr_held == IOMMUFD_MAX_HELD))
 		return ERR_PTR(-ENOENT);
 
-	object = iommufd_object_get(ucmd->ictx, id, kind);
+	object = __iommufd_object_get(ucmd->ictx, id, kind);
 	if (!IS_ERR(object))
 		ucmd->held[ucmd->nr_held++] = object;
 	return object;

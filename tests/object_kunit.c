@@ -452,6 +452,33 @@ static void destroy_waits_for_calls(struct kunit *test)
 	iommufd_object_discard(&other->obj);
 }
 
+/* What was looked up last is found without the table. */
+static void recent_object_ends_like_any(struct kunit *test)
+{
+	struct fixture *fix = test->priv;
+	struct iommufd_object *object = begin_call(fix);
+	struct test_object *next;
+	u32 id = object->id;
+
+	iommufd_object_put(object);
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ENOENT),
+			    iommufd_object_get(&fix->ictx, id, IOMMUFD_DEVICE));
+	KUNIT_EXPECT_EQ(test, refcount_read(&object->calls), 1);
+	KUNIT_EXPECT_FALSE(test, is_found(fix, id + 1));
+	KUNIT_EXPECT_TRUE(test, is_found(fix, id));
+	KUNIT_EXPECT_EQ(test, iommufd_object_destroy_id(&fix->ictx, id), 0);
+	KUNIT_EXPECT_FALSE(test, is_found(fix, id));
+
+	next = begin(fix, &test_ops[0]);
+	KUNIT_EXPECT_EQ(test, next->obj.id, id);
+	KUNIT_EXPECT_FALSE(test, is_found(fix, id));
+	iommufd_object_publish(&next->obj);
+	KUNIT_EXPECT_PTR_EQ(test, &next->obj,
+			    iommufd_object_get(&fix->ictx, id, IOMMUFD_IOAS));
+	iommufd_object_put(&next->obj);
+	KUNIT_EXPECT_EQ(test, iommufd_object_destroy_id(&fix->ictx, id), 0);
+}
+
 static void killed_destroy_puts_back(struct kunit *test)
 {
 	struct fixture *fix = test->priv;
@@ -528,6 +555,7 @@ static struct kunit_case object_cases[] = {
 	KUNIT_CASE(unknown_ids),
 	KUNIT_CASE(close_destroys_users_first),
 	KUNIT_CASE(destroy_waits_for_calls),
+	KUNIT_CASE(recent_object_ends_like_any),
 	KUNIT_CASE(killed_destroy_puts_back),
 	KUNIT_CASE(killed_destroy_can_be_late),
 	{}
