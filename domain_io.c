@@ -49,9 +49,9 @@ struct domain_io_call {
 };
 
 /* Scattered memory comes in single pages: for them there is nothing to choose. */
-static bool domain_io_is_page(const struct iommu_domain *domain,
-			      const struct domain_io_step *step,
-			      unsigned long length)
+static __always_inline bool domain_io_is_page(const struct iommu_domain *domain,
+					      const struct domain_io_step *step,
+					      unsigned long length)
 {
 	return length == PAGE_SIZE && (domain->pgsize_bitmap & PAGE_SIZE) &&
 	       IS_ALIGNED(step->iova | step->phys, PAGE_SIZE);
@@ -90,12 +90,11 @@ static void domain_io_choose_large(const struct iommu_domain *domain,
  * so each stretch found present starts and ends where leaves do. They need not
  * be of the size the driver was asked for.
  */
-static int domain_io_scrub(struct iommu_domain *domain,
-			   const struct domain_io_step *step)
+static noinline int domain_io_scrub(struct iommu_domain *domain,
+				    unsigned long iova, unsigned long length)
 {
-	unsigned long end = step->iova + step->pgsize * step->pgcount;
 	unsigned long granule = 1UL << __ffs(domain->pgsize_bitmap);
-	unsigned long iova = step->iova;
+	unsigned long end = iova + length;
 	int rc = 0;
 
 	while (iova != end) {
@@ -159,31 +158,76 @@ static void domain_io_choose(const struct domain_io_call *call,
 }
 
 /*
+ * Call the driver once.
+ *
+ * Return: 0 with more than 0 bytes mapped, or -errno with none.
+ */
+static __always_inline int domain_io_put(struct iommu_domain *domain,
+					 const struct domain_io_step *step,
+					 int iommu_prot, size_t *mapped)
+{
+	int rc;
+
+	*mapped = 0;
+	rc = domain->ops->map_pages(domain, step->iova, step->phys,
+				    step->pgsize, step->pgcount, iommu_prot,
+				    GFP_KERNEL_ACCOUNT, mapped);
+	if (likely(!rc && *mapped))
+		return 0;
+	*mapped = 0;
+	return domain_io_scrub(domain, step->iova,
+			       step->pgsize * step->pgcount) ?: rc ?: -ENOMEM;
+}
+
+/*
  * Map one physically contiguous range. On error, nothing is mapped behind what
  * the call counts as done.
  */
 static int domain_io_map_run(struct domain_io_call *call,
 			     struct domain_io_step *step, unsigned long length)
 {
-	struct iommu_domain *domain = call->domain;
-
 	while (length) {
-		size_t mapped = 0;
+		size_t mapped;
 		int rc;
 
 		domain_io_choose(call, step, length);
-		rc = domain->ops->map_pages(domain, step->iova, step->phys,
-					    step->pgsize, step->pgcount,
-					    call->iommu_prot, GFP_KERNEL_ACCOUNT,
-					    &mapped);
-		if (!rc && !mapped)
-			rc = -ENOMEM;
+		rc = domain_io_put(call->domain, step, call->iommu_prot,
+				   &mapped);
 		if (rc)
-			return domain_io_scrub(domain, step) ?: rc;
+			return rc;
 		step->iova += mapped;
 		step->phys += mapped;
 		length -= mapped;
 		call->done += mapped;
+	}
+	return 0;
+}
+
+static noinline int domain_io_map_runs(struct domain_io_call *call,
+				       const struct domain_io_span *span,
+				       const struct pfn_batch *batch)
+{
+	struct domain_io_step step = { .iova = span->first_iova };
+	unsigned int offset = span->page_offset;
+	const struct pfn_run *run;
+
+	if (!IS_ALIGNED(span->first_iova | span->length | offset,
+			1UL << __ffs(call->domain->pgsize_bitmap)))
+		return -EINVAL;
+	if (span->small_pages)
+		call->small_bytes = domain_io_small_bytes(call->domain);
+
+	pfn_batch_for_each_run(batch, run) {
+		unsigned long length = ((unsigned long)run->npfns << PAGE_SHIFT) -
+				       offset;
+		int rc;
+
+		step.phys = PFN_PHYS(run->pfn) + offset;
+		length = min(length, span->length - call->done);
+		rc = domain_io_map_run(call, &step, length);
+		if (rc)
+			return rc;
+		offset = 0;
 	}
 	return 0;
 }
@@ -207,37 +251,32 @@ int domain_io_map(struct iommu_domain *domain,
 		  const struct domain_io_span *span,
 		  const struct pfn_batch *batch, int iommu_prot)
 {
-	struct domain_io_step step = { .iova = span->first_iova };
-	struct domain_io_call call = {
-		.domain = domain,
-		.iommu_prot = iommu_prot,
-		.small_bytes = span->small_pages ?
-			       domain_io_small_bytes(domain) : 0,
+	const struct pfn_run *run = batch->runs + batch->first_run;
+	const struct domain_io_step page = {
+		.iova = span->first_iova,
+		.phys = PFN_PHYS(run->pfn) + span->page_offset,
+		.pgsize = PAGE_SIZE,
+		.pgcount = 1,
 	};
-	unsigned int offset = span->page_offset;
-	const struct pfn_run *run;
-	int rc = 0;
+	size_t done;
+	int rc;
 
-	if (!IS_ALIGNED(span->first_iova | span->length | offset,
-			1UL << __ffs(domain->pgsize_bitmap)))
-		return -EINVAL;
+	if (domain_io_is_page(domain, &page, span->length)) {
+		rc = domain_io_put(domain, &page, iommu_prot, &done);
+	} else {
+		struct domain_io_call call = {
+			.domain = domain,
+			.iommu_prot = iommu_prot,
+		};
 
-	pfn_batch_for_each_run(batch, run) {
-		unsigned long length = ((unsigned long)run->npfns << PAGE_SHIFT) -
-				       offset;
-
-		step.phys = PFN_PHYS(run->pfn) + offset;
-		length = min(length, span->length - call.done);
-		rc = domain_io_map_run(&call, &step, length);
-		if (rc)
-			break;
-		offset = 0;
+		rc = domain_io_map_runs(&call, span, batch);
+		done = call.done;
 	}
 	if (!rc && domain->ops->iotlb_sync_map)
 		rc = domain->ops->iotlb_sync_map(domain, span->first_iova,
 						 span->length);
-	if (rc && call.done &&
-	    domain_io_unmap(domain, span->first_iova, call.done) != call.done)
+	if (unlikely(rc) && done &&
+	    domain_io_unmap(domain, span->first_iova, done) != done)
 		return -ENOTRECOVERABLE;
 	return rc;
 }
