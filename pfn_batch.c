@@ -16,19 +16,6 @@
 #include "pfn_batch.h"
 
 /**
- * pfn_batch_init - make an empty batch that uses its inline array
- * @batch: the batch
- *
- * Context: Any.
- */
-void pfn_batch_init(struct pfn_batch *batch)
-{
-	pfn_batch_clear(batch);
-	batch->runs = batch->inline_runs;
-	batch->max_runs = PFN_BATCH_INLINE_RUNS;
-}
-
-/**
  * pfn_batch_destroy - free what pfn_batch_reserve() allocated
  * @batch: the batch, which may be initialised anew afterwards
  *
@@ -183,7 +170,7 @@ static __always_inline size_t count_consecutive(struct page *const *pages,
 }
 
 /**
- * pfn_batch_add_pages - append an array of pages
+ * pfn_batch_add_array - append an array of pages
  * @batch: the batch
  * @pages: the pages, as pinning returned them
  * @npages: number of pages
@@ -192,7 +179,7 @@ static __always_inline size_t count_consecutive(struct page *const *pages,
  * Return: how many were appended; fewer than @npages if the batch is full, and
  *	never more than PFN_RUN_MAX_PFNS.
  */
-size_t pfn_batch_add_pages(struct pfn_batch *batch, struct page **pages,
+size_t pfn_batch_add_array(struct pfn_batch *batch, struct page **pages,
 			   size_t npages)
 {
 	size_t done, n;

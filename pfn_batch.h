@@ -14,9 +14,8 @@
 #ifndef __IOMMUFD_PFN_BATCH_H
 #define __IOMMUFD_PFN_BATCH_H
 
+#include <linux/mm.h>
 #include <linux/types.h>
-
-struct page;
 
 /* Longest run; leaves room to add two of them in a u32. */
 #define PFN_RUN_MAX_PFNS ((1U << 31) - 1)
@@ -51,7 +50,6 @@ struct pfn_batch {
 	struct pfn_run inline_runs[PFN_BATCH_INLINE_RUNS];
 };
 
-void pfn_batch_init(struct pfn_batch *batch);
 void pfn_batch_destroy(struct pfn_batch *batch);
 void pfn_batch_reserve(struct pfn_batch *batch, size_t max_runs,
 		       size_t limit_bytes);
@@ -59,7 +57,7 @@ bool pfn_batch_grow(struct pfn_batch *batch, size_t max_runs,
 		    size_t limit_bytes);
 
 bool pfn_batch_add(struct pfn_batch *batch, unsigned long pfn, u32 npfns);
-size_t pfn_batch_add_pages(struct pfn_batch *batch, struct page **pages,
+size_t pfn_batch_add_array(struct pfn_batch *batch, struct page **pages,
 			   size_t npages);
 void pfn_batch_skip_front(struct pfn_batch *batch, unsigned long npfns);
 void pfn_batch_trim(struct pfn_batch *batch, unsigned long npfns);
@@ -94,6 +92,24 @@ static inline bool pfn_batch_add_page(struct pfn_batch *batch,
 }
 
 /**
+ * pfn_batch_add_pages - append an array of pages
+ * @batch: the batch
+ * @pages: the pages, as pinning returned them
+ * @npages: number of pages
+ *
+ * Context: Any.
+ * Return: how many were appended; fewer than @npages if the batch is full, and
+ *	never more than PFN_RUN_MAX_PFNS.
+ */
+static inline size_t pfn_batch_add_pages(struct pfn_batch *batch,
+					 struct page **pages, size_t npages)
+{
+	if (npages == 1)
+		return pfn_batch_add_page(batch, page_to_pfn(pages[0]));
+	return pfn_batch_add_array(batch, pages, npages);
+}
+
+/**
  * pfn_batch_clear - forget all runs, keep the array
  * @batch: the batch
  *
@@ -104,6 +120,19 @@ static inline void pfn_batch_clear(struct pfn_batch *batch)
 	batch->npfns = 0;
 	batch->first_run = 0;
 	batch->end_run = 0;
+}
+
+/**
+ * pfn_batch_init - make an empty batch that uses its inline array
+ * @batch: the batch
+ *
+ * Context: Any.
+ */
+static inline void pfn_batch_init(struct pfn_batch *batch)
+{
+	pfn_batch_clear(batch);
+	batch->runs = batch->inline_runs;
+	batch->max_runs = PFN_BATCH_INLINE_RUNS;
 }
 
 /**
