@@ -15,12 +15,12 @@
 #ifdef CONFIG_LOCKDEP
 #define DEFINE_BUSY_MAP(map, label)                                     \
 	static struct lock_class_key map##_key;                         \
-	static struct lockdep_map map =                                 \
+	struct lockdep_map map =                                        \
 		STATIC_LOCKDEP_MAP_INIT(label, &map##_key)
 #else
 #define DEFINE_BUSY_MAP(map, label)               \
-	static_assert(sizeof(label) > 1);         \
-	static struct lockdep_map map __maybe_unused
+	extern struct lockdep_map map;            \
+	static_assert(sizeof(label) > 1)
 #endif
 
 #endif

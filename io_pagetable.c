@@ -70,31 +70,6 @@ void iopt_area_put(struct iopt_area *area)
 	kref_put(&area->kref, iopt_area_release);
 }
 
-/**
- * iopt_set_state() - move an area from one state to the next
- * @area: the area
- * @state: its new state
- *
- * Context: the map's lock held for writing. After an area has settled, LIVE or
- * QUARANTINED, the caller wakes those who wait for that: iopt_wake().
- */
-void iopt_set_state(struct iopt_area *area, enum iopt_area_state state)
-{
-	struct io_pagetable *iopt = iopt_area_map(area);
-
-	lockdep_assert_held_write(&iopt->iova_rwsem);
-
-	if (area->state == IOPT_AREA_LIVE)
-		iopt->mapped_bytes -= iopt_area_bytes(area);
-	if (state == IOPT_AREA_LIVE)
-		iopt->mapped_bytes += iopt_area_bytes(area);
-	if (state == IOPT_AREA_QUARANTINED)
-		iopt->nr_quarantined++;
-	if (state == IOPT_AREA_LIVE || state == IOPT_AREA_QUARANTINED)
-		WRITE_ONCE(iopt->nr_settled, iopt->nr_settled + 1);
-	area->state = state;
-}
-
 static void iopt_erase_area(struct iopt_area *area)
 {
 	struct io_pagetable *iopt = iopt_area_map(area);
@@ -106,20 +81,6 @@ static void iopt_erase_area(struct iopt_area *area)
 	if (area->state == IOPT_AREA_QUARANTINED)
 		iopt->nr_quarantined--;
 	WRITE_ONCE(iopt->nr_settled, iopt->nr_settled + 1);
-}
-
-/**
- * iopt_wake() - wake those who wait for some area of the map to settle
- * @iopt: the map
- *
- * Context: any.
- */
-void iopt_wake(struct io_pagetable *iopt)
-{
-	/* nr_settled before the look for waiters, as they count themselves first */
-	smp_mb();
-	if (atomic_read(&iopt->nr_waiting))
-		wake_up_var(&iopt->nr_settled);
 }
 
 /**

@@ -22,6 +22,9 @@
 
 #include <linux/atomic.h>
 #include <linux/kref.h>
+#include <linux/lockdep.h>
+#include <linux/rculist.h>
+#include <linux/wait_bit.h>
 
 #include "io_pagetable.h"
 
@@ -90,14 +93,73 @@ static inline unsigned long iopt_area_bytes(const struct iopt_area *area)
 	return area->slice.iova.last_iova - area->slice.iova.first_iova + 1;
 }
 
+/**
+ * iopt_set_state() - move an area from one state to the next
+ * @area: the area
+ * @state: its new state
+ *
+ * Context: the map's lock held for writing. After an area has settled, LIVE or
+ * QUARANTINED, the caller wakes those who wait for that: iopt_wake().
+ */
+static inline void iopt_set_state(struct iopt_area *area,
+				  enum iopt_area_state state)
+{
+	struct io_pagetable *iopt = iopt_area_map(area);
+
+	lockdep_assert_held_write(&iopt->iova_rwsem);
+
+	if (area->state == IOPT_AREA_LIVE)
+		iopt->mapped_bytes -= iopt_area_bytes(area);
+	if (state == IOPT_AREA_LIVE)
+		iopt->mapped_bytes += iopt_area_bytes(area);
+	if (state == IOPT_AREA_QUARANTINED)
+		iopt->nr_quarantined++;
+	if (state == IOPT_AREA_LIVE || state == IOPT_AREA_QUARANTINED)
+		WRITE_ONCE(iopt->nr_settled, iopt->nr_settled + 1);
+	area->state = state;
+}
+
+/**
+ * iopt_wake() - wake those who wait for some area of the map to settle
+ * @iopt: the map
+ *
+ * Context: any.
+ */
+static inline void iopt_wake(struct io_pagetable *iopt)
+{
+	/* nr_settled before the look for waiters, as they count themselves first */
+	smp_mb();
+	if (atomic_read(&iopt->nr_waiting))
+		wake_up_var(&iopt->nr_settled);
+}
+
+/**
+ * iopt_is_wanted() - does a new area have to be filled?
+ * @iopt: the map
+ *
+ * Context: the map's lock held for writing.
+ * Return: true if some domain mirrors the map.
+ */
+static inline bool iopt_is_wanted(struct io_pagetable *iopt)
+{
+	struct iopt_domain *member;
+
+	lockdep_assert_held_write(&iopt->iova_rwsem);
+
+	guard(rcu)();
+	list_for_each_entry_rcu(member, &iopt->domains.members, item) {
+		if (!member->leave_seq)
+			return true;
+	}
+	return false;
+}
+
 /* io_pagetable.c */
 void iopt_area_get(struct iopt_area *area);
 void iopt_area_put(struct iopt_area *area);
 void iopt_area_quarantine(struct iopt_area *area);
-void iopt_set_state(struct iopt_area *area, enum iopt_area_state state);
 int iopt_retire_area(struct iopt_area *area);
 void iopt_remove_released(struct iopt_area *area);
-void iopt_wake(struct io_pagetable *iopt);
 
 /* iopt_map.c */
 void iopt_drop_mapping(struct iopt_area *area);
@@ -124,7 +186,6 @@ static inline int iopt_area_evict(struct iopt_area *area)
 void iopt_release_areas(struct io_pagetable *iopt);
 unsigned long iopt_wanted_alignment(struct io_pagetable *iopt);
 bool iopt_areas_aligned(struct io_pagetable *iopt, unsigned long alignment);
-bool iopt_is_wanted(struct io_pagetable *iopt);
 
 /* iopt_dirty.c */
 int iopt_switch_dirty(struct iopt_domain *member, bool enable);

@@ -20,27 +20,6 @@
 #include "iopt_area.h"
 
 /**
- * iopt_is_wanted() - does a new area have to be filled?
- * @iopt: the map
- *
- * Context: the map's lock held for writing.
- * Return: true if some domain mirrors the map.
- */
-bool iopt_is_wanted(struct io_pagetable *iopt)
-{
-	struct iopt_domain *member;
-
-	lockdep_assert_held_write(&iopt->iova_rwsem);
-
-	guard(rcu)();
-	list_for_each_entry_rcu(member, &iopt->domains.members, item) {
-		if (!member->leave_seq)
-			return true;
-	}
-	return false;
-}
-
-/**
  * iopt_wanted_alignment() - what areas have to be aligned to
  * @iopt: the map
  *

@@ -67,14 +67,23 @@ struct iopt_new_areas {
 	bool fill;
 };
 
+/* All that means something before the area is placed. */
 static void iopt_area_init(struct iopt_area *area, struct iopt_pages *pages,
 			   unsigned long first_byte, unsigned long length)
 {
 	struct iopt_slice *slice = &area->slice;
 
+	atomic_long_set(&area->pinned_pages, 0);
 	kref_init(&area->kref);
 	area->state = IOPT_AREA_MAPPING;
+	area->within_pages = false;
 	slice->pages = pages;
+	slice->domains = NULL;
+	slice->storage = NULL;
+	slice->run_pfn = 0;
+	slice->filled_pages = 0;
+	slice->gone = false;
+	slice->quarantined = false;
 	slice->page_offset = offset_in_page(first_byte);
 	slice->span.start = first_byte / PAGE_SIZE;
 	slice->span.last = (first_byte + (length - 1)) / PAGE_SIZE;
@@ -83,28 +92,47 @@ static void iopt_area_init(struct iopt_area *area, struct iopt_pages *pages,
 	slice->iova.last_iova = length - 1;
 }
 
+static void iopt_mapping_free(struct iopt_mapping *mapping)
+{
+	iopt_owner_put(mapping->pages.owner);
+	kmem_cache_free(iopt_mapping_cache, mapping);
+}
+
 /*
  * A vIOMMU unmaps a page and maps the next: each map keeps the memory of one mapping
- * for that. Not with KASAN, which is to find out who still uses it.
+ * for that, and its owner. Not with KASAN, which is to find out who still uses it.
  */
-static struct iopt_mapping *iopt_mapping_alloc(struct io_pagetable *iopt)
+static void iopt_mapping_keep(struct io_pagetable *iopt,
+			      struct iopt_mapping *mapping)
+{
+	if (IS_ENABLED(CONFIG_KASAN) || READ_ONCE(iopt->spare) ||
+	    cmpxchg(&iopt->spare, NULL, mapping))
+		iopt_mapping_free(mapping);
+}
+
+/* Memory for a mapping of the current process; only its owner means something. */
+static struct iopt_mapping *iopt_mapping_alloc(struct io_pagetable *iopt,
+					       enum iopt_account_mode account_mode)
 {
 	struct iopt_mapping *mapping = NULL;
 
 	if (READ_ONCE(iopt->spare))
 		mapping = xchg(&iopt->spare, NULL);
-	if (!mapping)
-		return kmem_cache_zalloc(iopt_mapping_cache, GFP_KERNEL_ACCOUNT);
-	memset(mapping, 0, sizeof(*mapping));
-	return mapping;
-}
-
-static void iopt_mapping_free(struct io_pagetable *iopt,
-			      struct iopt_mapping *mapping)
-{
-	if (IS_ENABLED(CONFIG_KASAN) || READ_ONCE(iopt->spare) ||
-	    cmpxchg(&iopt->spare, NULL, mapping))
-		kmem_cache_free(iopt_mapping_cache, mapping);
+	if (mapping) {
+		if (iopt_owner_is_current(mapping->pages.owner, account_mode))
+			return mapping;
+		iopt_owner_put(mapping->pages.owner);
+	} else {
+		mapping = kmem_cache_alloc(iopt_mapping_cache,
+					   GFP_KERNEL_ACCOUNT);
+		if (!mapping)
+			return NULL;
+	}
+	mapping->pages.owner = iopt_owner_get(&iopt->owners, account_mode);
+	if (mapping->pages.owner)
+		return mapping;
+	iopt_mapping_free(mapping);
+	return NULL;
 }
 
 /**
@@ -124,19 +152,19 @@ void iopt_drop_mapping(struct iopt_area *area)
 	if (!iopt)
 		iopt_pages_put(&mapping->pages);
 	else if (iopt_pages_drop(&mapping->pages))
-		iopt_mapping_free(iopt, mapping);
+		iopt_mapping_keep(iopt, mapping);
 }
 
 /**
  * iopt_free_spare() - free what iopt_drop_mapping() has kept
  * @iopt: a map without areas
  *
- * Context: process.
+ * Context: process; may drop the last reference to an mm.
  */
 void iopt_free_spare(struct io_pagetable *iopt)
 {
 	if (iopt->spare)
-		kmem_cache_free(iopt_mapping_cache, iopt->spare);
+		iopt_mapping_free(iopt->spare);
 }
 
 static struct iopt_area *iopt_area_alloc(struct io_pagetable *iopt,
@@ -144,17 +172,11 @@ static struct iopt_area *iopt_area_alloc(struct io_pagetable *iopt,
 {
 	struct iopt_mapping *mapping;
 
-	mapping = iopt_mapping_alloc(iopt);
+	mapping = iopt_mapping_alloc(iopt, request->account_mode);
 	if (!mapping)
 		return NULL;
-	mapping->pages.owner = iopt_owner_get(&iopt->owners,
-					      request->account_mode);
-	if (!mapping->pages.owner) {
-		iopt_mapping_free(iopt, mapping);
-		return NULL;
-	}
-	iopt_pages_init_user(&mapping->pages, request->uptr,
-			     request->iommu_prot & IOMMU_WRITE);
+	iopt_pages_init_user(&mapping->pages, mapping->pages.owner,
+			     request->uptr, request->iommu_prot & IOMMU_WRITE);
 	iopt_area_init(&mapping->area, &mapping->pages,
 		       offset_in_page(request->uptr), request->length);
 	mapping->area.within_pages = true;
@@ -181,8 +203,8 @@ static unsigned long iopt_auto_alignment(struct io_pagetable *iopt,
  * Find an IOVA for an automatic map. Among many holes that all turn out not to
  * fit, the search pauses for whoever wants the lock, and can be killed.
  */
-static int iopt_find_iova(struct io_pagetable *iopt,
-			  struct iopt_map_request *request)
+static noinline int iopt_find_iova(struct io_pagetable *iopt,
+				   struct iopt_map_request *request)
 {
 	struct iova_search search = {
 		.map = &iopt->areas,
@@ -240,9 +262,15 @@ static bool iopt_area_fits(const struct iopt_area *area,
 			  alignment);
 }
 
+/*
+ * From here down to iopt_map_begin() all is inline: of a single area nothing is left
+ * of the loops then.
+ */
+
 /* Put an area into the map. Return: 0, or -EEXIST if its place is not free. */
-static int iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
-			    unsigned long first_iova, int iommu_prot)
+static __always_inline int
+iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
+		 unsigned long first_iova, const struct iopt_map_request *request)
 {
 	struct iopt_slice *slice = &area->slice;
 
@@ -250,7 +278,7 @@ static int iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
 
 	slice->iova.last_iova += first_iova;
 	slice->iova.first_iova = first_iova;
-	slice->iommu_prot = iommu_prot;
+	slice->iommu_prot = request->iommu_prot;
 	slice->domains = &iopt->domains;
 	slice->seq = iopt->domains.seq;
 	slice->filler = iopt_is_wanted(iopt);
@@ -260,8 +288,8 @@ static int iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
 	return 0;
 }
 
-static bool iopt_areas_fit(const struct iopt_new_areas *new,
-			   unsigned long alignment)
+static __always_inline bool iopt_areas_fit(const struct iopt_new_areas *new,
+					   unsigned long alignment)
 {
 	for (size_t i = 0; i < new->nr_areas; i++) {
 		if (i)
@@ -273,9 +301,9 @@ static bool iopt_areas_fit(const struct iopt_new_areas *new,
 }
 
 /* Put all areas into the map, side by side. Return: 0, or -EEXIST with none there. */
-static int iopt_insert_areas(struct io_pagetable *iopt,
-			     struct iopt_new_areas *new,
-			     const struct iopt_map_request *request)
+static __always_inline int
+iopt_insert_areas(struct io_pagetable *iopt, const struct iopt_new_areas *new,
+		  const struct iopt_map_request *request)
 {
 	unsigned long iova = request->iova;
 
@@ -287,8 +315,7 @@ static int iopt_insert_areas(struct io_pagetable *iopt,
 
 		if (i)
 			cond_resched();
-		if (iopt_insert_area(iopt, new->areas[i], iova,
-				     request->iommu_prot))
+		if (iopt_insert_area(iopt, new->areas[i], iova, request))
 			return -EEXIST;
 		iova += bytes;
 	}
@@ -296,8 +323,9 @@ static int iopt_insert_areas(struct io_pagetable *iopt,
 }
 
 /* Give the areas an IOVA, and with it a place in the map, all or none. */
-static int iopt_place(struct io_pagetable *iopt, struct iopt_new_areas *new,
-		      struct iopt_map_request *request)
+static __always_inline int iopt_place(struct io_pagetable *iopt,
+				      struct iopt_new_areas *new,
+				      struct iopt_map_request *request)
 {
 	int rc;
 
@@ -322,25 +350,50 @@ static int iopt_place(struct io_pagetable *iopt, struct iopt_new_areas *new,
 	return 0;
 }
 
-static int iopt_fill_areas(struct iopt_new_areas *new)
+static __always_inline int iopt_fill_areas(const struct iopt_new_areas *new)
 {
-	for (size_t i = 0; new->fill && i < new->nr_areas; i++) {
-		int rc = iopt_slice_fill(&new->areas[i]->slice, true);
+	for (size_t i = 0; i < new->nr_areas; i++) {
+		int rc;
 
+		if (i)
+			cond_resched();
+		rc = iopt_slice_fill(&new->areas[i]->slice, true);
 		if (rc)
 			return rc;
-		cond_resched();
 	}
 	return 0;
+}
+
+/* Move all pending areas to another state. */
+static __always_inline void iopt_pending_set(const struct iopt_pending *pending,
+					     enum iopt_area_state state)
+{
+	struct iopt_area *area = pending->first_area;
+
+	guard(iopt_write)(pending->iopt);
+
+	for (;;) {
+		/* A domain may have left meanwhile, and not let go. */
+		if (state == IOPT_AREA_LIVE &&
+		    READ_ONCE(area->slice.quarantined))
+			iopt_set_state(area, IOPT_AREA_QUARANTINED);
+		else
+			iopt_set_state(area, state);
+		if (area->slice.iova.last_iova == pending->last_iova)
+			return;
+		area = iopt_area_next(area);
+		cond_resched();
+	}
 }
 
 /*
  * Place and fill. When the fill fails, the areas are pending all the same: there
  * is one who undoes, whatever it is that went wrong.
  */
-static int iopt_bring_in(struct io_pagetable *iopt, struct iopt_new_areas *new,
-			 struct iopt_map_request *request,
-			 struct iopt_pending *pending)
+static __always_inline int iopt_bring_in(struct io_pagetable *iopt,
+					 struct iopt_new_areas *new,
+					 struct iopt_map_request *request,
+					 struct iopt_pending *pending)
 {
 	int rc;
 
@@ -350,14 +403,14 @@ static int iopt_bring_in(struct io_pagetable *iopt, struct iopt_new_areas *new,
 	pending->iopt = iopt;
 	pending->first_area = new->areas[0];
 	pending->last_iova = request->iova + (request->length - 1);
-	return iopt_fill_areas(new);
+	return new->fill ? iopt_fill_areas(new) : 0;
 }
 
 /**
  * iopt_map_begin() - map user memory at an IOVA, without telling anybody
  * @iopt: the map
  * @request: what and where; its iova is written when the choice is ours
- * @pending: zeroed; if its iopt is set on return, the caller must finish with
+ * @pending: its iopt is NULL; if it is set on return, the caller must finish with
  *	iopt_pending_commit() or, on an error, iopt_pending_abort()
  *
  * On success the area is mapped in all domains. The caller can still fail, when
@@ -387,7 +440,7 @@ int iopt_map_begin(struct io_pagetable *iopt, struct iopt_map_request *request,
 		return -ENOMEM;
 	new.areas = &area;
 	rc = iopt_bring_in(iopt, &new, request, pending);
-	if (!pending->iopt)
+	if (rc && !pending->iopt)
 		iopt_area_put(area);
 	return rc;
 }
@@ -441,7 +494,7 @@ static struct iopt_area *iopt_copy_area(struct iopt_area *source,
 	unsigned long first_byte;
 	struct iopt_area *area;
 
-	area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
+	area = kmalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
 	if (!area)
 		return NULL;
 	first_byte = slice->span.start * PAGE_SIZE + slice->page_offset +
@@ -551,28 +604,6 @@ void iopt_copy_end(struct iopt_copy *copy)
 	while (copy->nr_areas)
 		iopt_area_put(copy->areas[--copy->nr_areas]);
 	kvfree(copy->areas);
-}
-
-/* Move all pending areas to another state. */
-static void iopt_pending_set(const struct iopt_pending *pending,
-			     enum iopt_area_state state)
-{
-	struct iopt_area *area = pending->first_area;
-
-	guard(iopt_write)(pending->iopt);
-
-	for (;;) {
-		/* A domain may have left meanwhile, and not let go. */
-		if (state == IOPT_AREA_LIVE &&
-		    READ_ONCE(area->slice.quarantined))
-			iopt_set_state(area, IOPT_AREA_QUARANTINED);
-		else
-			iopt_set_state(area, state);
-		if (area->slice.iova.last_iova == pending->last_iova)
-			return;
-		area = iopt_area_next(area);
-		cond_resched();
-	}
 }
 
 /**

@@ -13,10 +13,6 @@
 #include "busy.h"
 #include "pages.h"
 
-/*
- * Lockdep sees all sections as one lock. It comes after every lock of the
- * layers above, and nobody holds two sections.
- */
 DEFINE_BUSY_MAP(iopt_section_map, "iopt_pages_section");
 
 /**
@@ -41,16 +37,15 @@ static void iopt_pages_end(struct kref *kref)
 	WARN_ON(!span_tree_is_empty(&pages->records));
 	WARN_ON(!hlist_empty(&pages->busy));
 	iopt_held_free(pages->held);
-	pages->ops->release(pages);
 }
 
 /**
  * iopt_pages_drop() - drop a reference, and leave the memory
  * @pages: the pages
  *
- * Context: as iopt_pages_put().
- * Return: true if it was the last one: the memory is the caller's, to free it or
- * use it for something else.
+ * Context: process.
+ * Return: true if it was the last one: the memory, and what the source of the pages
+ * holds, are the caller's: to release and free them, or to use them for something else.
  */
 bool iopt_pages_drop(struct iopt_pages *pages)
 {
@@ -66,8 +61,10 @@ bool iopt_pages_drop(struct iopt_pages *pages)
  */
 void iopt_pages_put(struct iopt_pages *pages)
 {
-	if (iopt_pages_drop(pages))
-		kfree(pages);
+	if (!iopt_pages_drop(pages))
+		return;
+	pages->ops->release(pages);
+	kfree(pages);
 }
 
 #if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)
@@ -147,22 +144,14 @@ bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy)
 }
 
 /**
- * iopt_pages_lock_range() - begin a section, wait for others to end theirs
+ * iopt_pages_await_range() - iopt_pages_lock_range() when somebody is in a section
  * @pages: the pages
- * @busy: the section, its range set by the caller, who keeps it until
- *	iopt_pages_unlock_range()
+ * @busy: the section
  *
- * The wait is as long as driver calls and flushes for the range, never as long
- * as a page fault: nobody pins inside a section.
- *
- * Context: process; sleeps, no lock held.
+ * Context: as iopt_pages_lock_range().
  */
-void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy)
+void iopt_pages_await_range(struct iopt_pages *pages, struct iopt_busy *busy)
 {
-	might_sleep();
-	lock_map_acquire(&iopt_section_map);
-	if (likely(iopt_pages_take_range(pages, busy)))
-		return;
 	wait_var_event(&pages->busy, iopt_pages_take_range(pages, busy));
 }
 
@@ -183,25 +172,15 @@ void iopt_pages_wait_range(struct iopt_pages *pages,
 }
 
 /**
- * iopt_pages_unlock_range() - end a section
+ * iopt_pages_wake() - wake those who wait for a section that has ended
  * @pages: the pages
- * @busy: the section
  *
- * Context: process; any.
+ * Who waits is in the queue by now, or looks once more before it sleeps.
+ *
+ * Context: any.
  */
-void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy)
+void iopt_pages_wake(struct iopt_pages *pages)
 {
-	bool is_waited_for;
-
-	iopt_pages_assert(pages);
-	lock_map_release(&iopt_section_map);
-	spin_lock(&pages->lock);
-	hlist_del(&busy->item);
-	is_waited_for = busy->is_waited_for;
-	spin_unlock(&pages->lock);
-	/* Who waits is in the queue by now, or looks once more before it sleeps. */
-	if (is_waited_for) {
-		smp_mb(); /* the removal before the look for waiters */
-		wake_up_var(&pages->busy);
-	}
+	smp_mb(); /* the removal before the look for waiters */
+	wake_up_var(&pages->busy);
 }

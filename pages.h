@@ -24,10 +24,15 @@
 #ifndef __IOMMUFD_PAGES_H
 #define __IOMMUFD_PAGES_H
 
+#include <linux/cred.h>
 #include <linux/kref.h>
+#include <linux/kernel.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/mm_types.h>
+#include <linux/rculist.h>
 #include <linux/refcount.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
@@ -422,6 +427,45 @@ static inline bool iopt_slice_in_domain(const struct iopt_slice *slice,
 	       (!leave_seq || slice->seq < leave_seq);
 }
 
+/**
+ * iopt_slice_next_member() - the next member that maps a slice
+ * @slice: the slice
+ * @member: a member that does, or NULL to begin
+ *
+ * Members that do not map it may be freed behind the walker's back, so they are
+ * looked at under RCU; one that does cannot leave before the section ends.
+ *
+ * Context: a section over the slice.
+ * Return: the member or NULL.
+ */
+static inline struct iopt_domain *
+iopt_slice_next_member(struct iopt_slice *slice, struct iopt_domain *member)
+{
+	struct list_head *members = &slice->domains->members;
+
+	guard(rcu)();
+
+	if (!member)
+		member = list_entry(members, struct iopt_domain, item);
+	list_for_each_entry_continue_rcu(member, members, item) {
+		if (iopt_slice_in_domain(slice, member))
+			return member;
+	}
+	return NULL;
+}
+
+/**
+ * iopt_slice_wanted() - is there a member that shows a slice, or is going to?
+ * @slice: the slice
+ *
+ * Context: a section over the slice.
+ * Return: true if there is.
+ */
+static inline bool iopt_slice_wanted(struct iopt_slice *slice)
+{
+	return iopt_slice_next_member(slice, NULL);
+}
+
 /* Visit the members that map a slice, in a section over it. */
 #define iopt_slice_for_each_member(slice, member)                         \
 	for ((member) = NULL;                                             \
@@ -471,14 +515,23 @@ struct iopt_pages *iopt_pages_get(struct iopt_pages *pages);
 bool iopt_pages_drop(struct iopt_pages *pages);
 void iopt_pages_put(struct iopt_pages *pages);
 bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy);
-void iopt_pages_lock_range(struct iopt_pages *pages, struct iopt_busy *busy);
+void iopt_pages_await_range(struct iopt_pages *pages, struct iopt_busy *busy);
 void iopt_pages_wait_range(struct iopt_pages *pages,
 			   const struct iopt_busy *busy);
-void iopt_pages_unlock_range(struct iopt_pages *pages, struct iopt_busy *busy);
+void iopt_pages_wake(struct iopt_pages *pages);
 
 #if IS_ENABLED(CONFIG_IOMMUFD_DEBUG)
+static inline void iopt_pages_clear_pinned(struct iopt_pages *pages)
+{
+	pages->npinned = 0;
+}
+
 void iopt_pages_add_pinned(struct iopt_pages *pages, long npages);
 #else
+static inline void iopt_pages_clear_pinned(struct iopt_pages *pages)
+{
+}
+
 static inline void iopt_pages_add_pinned(struct iopt_pages *pages, long npages)
 {
 }
@@ -493,20 +546,132 @@ static inline void iopt_pages_assert(struct iopt_pages *pages)
 }
 #endif
 
+/*
+ * Lockdep sees all sections as one lock. It comes after every lock of the
+ * layers above, and nobody holds two sections.
+ */
+extern struct lockdep_map iopt_section_map;
+
+/**
+ * iopt_pages_lock_range() - begin a section, wait for others to end theirs
+ * @pages: the pages
+ * @busy: the section, its range set by the caller, who keeps it until
+ *	iopt_pages_unlock_range()
+ *
+ * The wait is as long as driver calls and flushes for the range, never as long
+ * as a page fault: nobody pins inside a section.
+ *
+ * Context: process; sleeps, no lock held.
+ */
+static inline void iopt_pages_lock_range(struct iopt_pages *pages,
+					 struct iopt_busy *busy)
+{
+	bool is_alone;
+
+	might_sleep();
+	lock_map_acquire(&iopt_section_map);
+	busy->is_waited_for = false;
+	spin_lock(&pages->lock);
+	is_alone = hlist_empty(&pages->busy);
+	if (is_alone)
+		hlist_add_head(&busy->item, &pages->busy);
+	spin_unlock(&pages->lock);
+	if (unlikely(!is_alone))
+		iopt_pages_await_range(pages, busy);
+}
+
+/**
+ * iopt_pages_unlock_range() - end a section
+ * @pages: the pages
+ * @busy: the section
+ *
+ * Context: process; any.
+ */
+static inline void iopt_pages_unlock_range(struct iopt_pages *pages,
+					   struct iopt_busy *busy)
+{
+	bool is_waited_for;
+
+	iopt_pages_assert(pages);
+	lock_map_release(&iopt_section_map);
+	spin_lock(&pages->lock);
+	__hlist_del(&busy->item);
+	is_waited_for = busy->is_waited_for;
+	spin_unlock(&pages->lock);
+	if (unlikely(is_waited_for))
+		iopt_pages_wake(pages);
+}
+
 /* pages_pin.c */
 extern unsigned int iopt_temp_bytes_limit;
-void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
-			  bool writable);
+extern const struct pfn_source_ops iopt_user_ops;
+extern const struct pfn_source_ops iopt_user_writable_ops;
+
+/**
+ * iopt_pages_init_user() - show memory of a process
+ * @pages: memory without a meaning
+ * @owner: whose memory, to be put with the last reference to the pages
+ * @uptr: user address of the first byte
+ * @writable: devices may write to it
+ *
+ * Context: any.
+ */
+static inline void iopt_pages_init_user(struct iopt_pages *pages,
+					struct iopt_owner *owner,
+					unsigned long uptr, bool writable)
+{
+	/* One by one: to clear all of it first takes twice as long. */
+	kref_init(&pages->kref);
+	spin_lock_init(&pages->lock);
+	pages->uptr = uptr;
+	INIT_HLIST_HEAD(&pages->busy);
+	pages->slices = SPAN_TREE_EMPTY;
+	pages->records = SPAN_TREE_EMPTY;
+	pages->held = NULL;
+	pages->ops = writable ? &iopt_user_writable_ops : &iopt_user_ops;
+	pages->owner = owner;
+	iopt_pages_clear_pinned(pages);
+}
+
 void iopt_pin_init(struct iopt_pin *pin, unsigned long npages,
 		   struct page **upages);
-void iopt_pin_init_inline(struct iopt_pin *pin);
 void iopt_pin_destroy(struct iopt_pin *pin);
 long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
 		     unsigned long first_index, unsigned long max_pages);
 void iopt_pages_unpin_front(struct iopt_pages *pages, struct pfn_batch *batch,
 			    unsigned long npages);
 
+/**
+ * iopt_pin_init_inline() - prepare to pin up to IOPT_PIN_INLINE_PAGES pages
+ * @pin: what to prepare; needs no iopt_pin_destroy()
+ *
+ * Context: any.
+ */
+static inline void iopt_pin_init_inline(struct iopt_pin *pin)
+{
+	pfn_batch_init(&pin->batch);
+	pin->upages = pin->inline_upages;
+	pin->max_upages = IOPT_PIN_INLINE_PAGES;
+	pin->own_upages = NULL;
+}
+
 /* pages_account.c */
+/**
+ * iopt_owner_is_current() - would iopt_owner_get() return this one?
+ * @owner: an owner
+ * @account_mode: whom it charges
+ *
+ * Context: process.
+ * Return: true if it is that of the current process.
+ */
+static inline bool iopt_owner_is_current(const struct iopt_owner *owner,
+					 enum iopt_account_mode account_mode)
+{
+	return owner->mm == current->mm && owner->task == current->group_leader &&
+	       owner->user == current_user() &&
+	       owner->account_mode == account_mode;
+}
+
 struct iopt_owner *iopt_owner_get(struct iopt_owner_cache *cache,
 				  enum iopt_account_mode account_mode);
 void iopt_owner_put(struct iopt_owner *owner);
@@ -517,8 +682,6 @@ void iopt_pages_uncharge(struct iopt_pages *pages, unsigned long npages);
 
 /* pages_read.c */
 extern bool iopt_extents;
-struct iopt_domain *iopt_slice_next_member(struct iopt_slice *slice,
-					   struct iopt_domain *member);
 struct domain_io_span iopt_slice_span(const struct iopt_slice *slice,
 				      unsigned long first_page,
 				      unsigned long npages);
@@ -608,7 +771,6 @@ int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw);
 bool iopt_slice_rw_page(struct iopt_slice *slice, const struct iopt_rw *rw);
 
 /* pages_fill.c */
-bool iopt_slice_wanted(struct iopt_slice *slice);
 void iopt_slice_uncover(struct iopt_slice *slice);
 int iopt_slice_fill(struct iopt_slice *slice, bool is_owner);
 

@@ -16,14 +16,6 @@
 #include "pages.h"
 #include "test_hooks.h"
 
-static bool iopt_owner_is_current(const struct iopt_owner *owner,
-				  enum iopt_account_mode account_mode)
-{
-	return owner->mm == current->mm && owner->task == current->group_leader &&
-	       owner->user == current_user() &&
-	       owner->account_mode == account_mode;
-}
-
 /* The mm is only remembered: what is mapped does not hold up an exit. */
 static struct iopt_owner *iopt_owner_create(enum iopt_account_mode account_mode)
 {
@@ -147,6 +139,14 @@ static int iopt_charge_mm(struct iopt_owner *owner, unsigned long npages)
 	return rc;
 }
 
+static noinline int iopt_charge_limit(struct iopt_owner *owner,
+				      unsigned long npages)
+{
+	return owner->account_mode == IOPT_ACCOUNT_USER ?
+		       iopt_charge_user(owner, npages) :
+		       iopt_charge_mm(owner, npages);
+}
+
 static void iopt_uncharge_mm(struct iopt_owner *owner, unsigned long npages)
 {
 	struct mm_struct *mm = owner->mm;
@@ -168,24 +168,18 @@ static void iopt_uncharge_mm(struct iopt_owner *owner, unsigned long npages)
 int iopt_pages_charge(struct iopt_pages *pages, unsigned long npages)
 {
 	struct iopt_owner *owner = pages->owner;
-	int rc = 0;
+	int rc;
 
 	if (iommufd_should_fail())
 		return -ENOMEM;
 
-	switch (owner->account_mode) {
-	case IOPT_ACCOUNT_NONE:
-		break;
-	case IOPT_ACCOUNT_USER:
-		rc = iopt_charge_user(owner, npages);
-		break;
-	case IOPT_ACCOUNT_MM:
-		rc = iopt_charge_mm(owner, npages);
-		break;
+	if (owner->account_mode != IOPT_ACCOUNT_NONE) {
+		rc = iopt_charge_limit(owner, npages);
+		if (rc)
+			return rc;
 	}
-	if (!rc)
-		atomic64_add(npages, &owner->mm->pinned_vm);
-	return rc;
+	atomic64_add(npages, &owner->mm->pinned_vm);
+	return 0;
 }
 
 /**

@@ -20,18 +20,6 @@
 #include "pages.h"
 #include "pfn_extents.h"
 
-/**
- * iopt_slice_wanted() - is there a member that shows a slice, or is going to?
- * @slice: the slice
- *
- * Context: a section over the slice.
- * Return: true if there is.
- */
-bool iopt_slice_wanted(struct iopt_slice *slice)
-{
-	return iopt_slice_next_member(slice, NULL);
-}
-
 static void iopt_slice_cover(struct iopt_slice *slice)
 {
 	struct iopt_pages *pages = slice->pages;
@@ -62,49 +50,61 @@ void iopt_slice_uncover(struct iopt_slice *slice)
 					slice->span.last);
 }
 
-/* Map the batch in every member, or in none. */
-static int iopt_fill_map(struct iopt_slice *slice,
-			 const struct pfn_batch *batch)
+static struct domain_io_span iopt_fill_span(const struct iopt_slice *slice,
+					    unsigned long npages, bool is_all)
 {
-	struct iopt_domain *member, *failed;
-	struct domain_io_span span;
-	int rc = 0;
+	return is_all ? iopt_slice_span_all(slice) :
+			iopt_slice_span(slice, slice->filled_pages, npages);
+}
 
-	if (batch->npfns == iopt_slice_npages(slice))
-		span = iopt_slice_span_all(slice);
-	else
-		span = iopt_slice_span(slice, slice->filled_pages, batch->npfns);
-	iopt_slice_for_each_member(slice, failed) {
-		rc = domain_io_map(failed->domain, &span, batch,
-				   slice->iommu_prot);
-		if (rc)
-			break;
-	}
-	if (!rc)
-		return 0;
+/* Take out of the members in front of one what could not be mapped in that. */
+static noinline int iopt_fill_undo(struct iopt_slice *slice,
+				   const struct domain_io_span *span,
+				   const struct iopt_domain *failed)
+{
+	struct iopt_domain *member;
+	int rc = 0;
 
 	iopt_slice_for_each_member(slice, member) {
 		if (member == failed)
 			break;
-		if (domain_io_unmap(member->domain, span.first_iova,
-				    span.length) != span.length)
+		if (domain_io_unmap(member->domain, span->first_iova,
+				    span->length) != span->length)
 			rc = -ENOTRECOVERABLE;
 	}
 	return rc;
 }
 
-/* The PFN of the first page if the batch is all of the slice, in one run, or 0. */
-static unsigned long iopt_fill_run(const struct iopt_slice *slice,
-				   const struct pfn_batch *batch)
+/* Map the batch in every member, from the first one on, or in none. */
+static __always_inline int iopt_fill_map(struct iopt_slice *slice,
+					 const struct pfn_batch *batch,
+					 struct iopt_domain *first, bool is_all)
 {
-	if (batch->npfns != iopt_slice_npages(slice) ||
-	    pfn_batch_nruns(batch) != 1 || !READ_ONCE(iopt_extents))
+	struct domain_io_span span = iopt_fill_span(slice, batch->npfns, is_all);
+	struct iopt_domain *member;
+
+	for (member = first; member;
+	     member = iopt_slice_next_member(slice, member)) {
+		int rc = domain_io_map(member->domain, &span, batch,
+				       slice->iommu_prot);
+
+		if (rc)
+			return iopt_fill_undo(slice, &span, member) ?: rc;
+	}
+	return 0;
+}
+
+/* The PFN of the first page if the batch is one run, or 0. */
+static unsigned long iopt_fill_run(const struct pfn_batch *batch)
+{
+	if (pfn_batch_nruns(batch) != 1 || !READ_ONCE(iopt_extents))
 		return 0;
 	return batch->runs[batch->first_run].pfn;
 }
 
 /*
- * Map the batch, and remember what of it no other slice knows.
+ * Map the batch in all members, of which the caller knows the first, and remember
+ * what of it no other slice knows.
  *
  * What the slice knows by itself needs no record, unless there are any: an older
  * one could say something else of the same indexes.
@@ -112,11 +112,13 @@ static unsigned long iopt_fill_run(const struct iopt_slice *slice,
  * Return: 0 with the pages in use by the slice, or -errno with none of them;
  * -ENOTRECOVERABLE: in use for ever.
  */
-static int iopt_fill_use(struct iopt_slice *slice,
-			 const struct pfn_batch *batch, bool has_news)
+static __always_inline int iopt_fill_use(struct iopt_slice *slice,
+					 const struct pfn_batch *batch,
+					 struct iopt_domain *first, bool has_news)
 {
 	unsigned long first_index = slice->span.start + slice->filled_pages;
-	unsigned long run_pfn = iopt_fill_run(slice, batch);
+	bool is_all = batch->npfns == iopt_slice_npages(slice);
+	unsigned long run_pfn = is_all ? iopt_fill_run(batch) : 0;
 	struct iopt_pages *pages = slice->pages;
 	struct pfn_record *record = NULL;
 	int rc = 0;
@@ -126,7 +128,7 @@ static int iopt_fill_use(struct iopt_slice *slice,
 					       &record);
 	if (rc)
 		return rc;
-	rc = iopt_fill_map(slice, batch);
+	rc = iopt_fill_map(slice, batch, first, is_all);
 	if (rc && rc != -ENOTRECOVERABLE) {
 		pfn_record_free(record);
 		return rc;
@@ -138,11 +140,11 @@ static int iopt_fill_use(struct iopt_slice *slice,
 	/* What a driver failed to take back is shown, too: nobody unpins it. */
 	slice->run_pfn = run_pfn;
 	if (!slice->filled_pages) {
-		slice->storage = run_pfn ? NULL :
-				 iopt_slice_next_member(slice, NULL);
+		slice->storage = run_pfn ? NULL : first;
 		iopt_slice_cover(slice);
 	}
-	iopt_pages_insert_record(pages, record);
+	if (record)
+		iopt_pages_insert_record(pages, record);
 	WRITE_ONCE(slice->filled_pages, slice->filled_pages + batch->npfns);
 	return rc ? iopt_slice_quarantine(slice, 0) : 0;
 }
@@ -156,11 +158,12 @@ static int iopt_fill_use(struct iopt_slice *slice,
 static int iopt_fill_commit(struct iopt_slice *slice,
 			    struct iopt_gather *gather, int gather_rc)
 {
+	struct iopt_domain *first = iopt_slice_next_member(slice, NULL);
 	int rc;
 
 	if (slice->quarantined)
 		return -ENOTRECOVERABLE;
-	if (slice->gone || !iopt_slice_wanted(slice))
+	if (slice->gone || !first)
 		return 0;
 	if (gather_rc)
 		return gather_rc;
@@ -169,7 +172,7 @@ static int iopt_fill_commit(struct iopt_slice *slice,
 	rc = iopt_gather_settle(gather);
 	if (rc <= 0)
 		return rc ?: 1;
-	rc = iopt_fill_use(slice, gather->batch, gather->has_news);
+	rc = iopt_fill_use(slice, gather->batch, first, gather->has_news);
 	if (!rc || rc == -ENOTRECOVERABLE)
 		iopt_gather_keep(gather);
 	if (rc)
@@ -191,15 +194,15 @@ static int iopt_fill_gather(struct iopt_slice *slice,
 }
 
 /* In the section: map all of a slice that nobody has begun to fill. */
-static int iopt_fill_whole(struct iopt_slice *slice,
-			   const struct pfn_batch *batch)
+static __always_inline int iopt_fill_whole(struct iopt_slice *slice,
+					   const struct pfn_batch *batch)
 {
+	struct iopt_domain *first = iopt_slice_next_member(slice, NULL);
 	int rc;
 
-	if (slice->filled_pages || slice->gone || slice->quarantined ||
-	    !iopt_slice_wanted(slice))
+	if (slice->filled_pages || slice->gone || slice->quarantined || !first)
 		return 1;
-	rc = iopt_fill_use(slice, batch, true);
+	rc = iopt_fill_use(slice, batch, first, true);
 	slice->filler = false;
 	if (rc)
 		slice->gone = true;
@@ -213,8 +216,20 @@ static bool iopt_slice_is_small(const struct iopt_slice *slice)
 {
 	unsigned long npages = iopt_slice_npages(slice);
 
-	return npages <= IOPT_PIN_INLINE_PAGES &&
-	       iopt_slice_bound(slice, 0, npages) == npages;
+	return npages == 1 || (npages <= IOPT_PIN_INLINE_PAGES &&
+			       iopt_slice_bound(slice, 0, npages) == npages);
+}
+
+static noinline int iopt_fill_small_failed(struct iopt_slice *slice,
+					   struct iopt_pin *pin, int rc)
+{
+	struct iopt_pages *pages = slice->pages;
+
+	if (rc != -ENOTRECOVERABLE) {
+		iopt_pages_unpin_front(pages, &pin->batch, pin->batch.npfns);
+		pages->ops->uncharge(pages, iopt_slice_npages(slice));
+	}
+	return rc;
 }
 
 /*
@@ -223,11 +238,11 @@ static bool iopt_slice_is_small(const struct iopt_slice *slice)
  *
  * Return: as iopt_slice_fill(), or 1 with nothing done if that takes more.
  */
-static int iopt_slice_fill_small(struct iopt_slice *slice)
+static __always_inline int iopt_slice_fill_small(struct iopt_slice *slice)
 {
-	struct iopt_busy busy = iopt_slice_range(slice);
 	unsigned long npages = iopt_slice_npages(slice);
 	struct iopt_pages *pages = slice->pages;
+	struct iopt_busy busy __uninitialized;
 	struct iopt_pin pin __uninitialized;
 	int rc = 1;
 
@@ -235,42 +250,23 @@ static int iopt_slice_fill_small(struct iopt_slice *slice)
 		return 1;
 	iopt_pin_init_inline(&pin);
 	if (pages->ops->pin(pages, &pin, slice->span.start, npages) == npages) {
+		busy.first_index = slice->span.start;
+		busy.last_index = slice->span.last;
 		iopt_pages_lock_range(pages, &busy);
 		rc = iopt_fill_whole(slice, &pin.batch);
 		iopt_pages_unlock_range(pages, &busy);
 	}
-	if (rc && rc != -ENOTRECOVERABLE) {
-		iopt_pages_unpin_front(pages, &pin.batch, pin.batch.npfns);
-		pages->ops->uncharge(pages, npages);
-	}
-	return rc;
+	return likely(!rc) ? 0 : iopt_fill_small_failed(slice, &pin, rc);
 }
 
-/**
- * iopt_slice_fill() - pin a slice and map it in every member that wants it
- * @slice: with @filler set by the caller, which must keep it referenced
- * @is_owner: an error is the end of the slice: nobody else shall try
- *
- * Members may come and go meanwhile, and the owner may tear the slice down:
- * that ends the fill without an error.
- *
- * Context: process, no lock, no section; sleeps as long as user space likes.
- * Return: 0; -EFAULT, -ENOMEM, -EINTR or a driver's -errno, and then the pages
- * in front of the failure stay filled until the caller takes them out.
- */
-int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
+/* The long way, for any slice. */
+static noinline int iopt_slice_fill_any(struct iopt_slice *slice, bool is_owner)
 {
 	struct iopt_busy busy = iopt_slice_range(slice);
 	unsigned long first_page = READ_ONCE(slice->filled_pages);
 	struct iopt_gather gather __uninitialized;
 	int rc;
 
-	if (is_owner && iopt_slice_is_small(slice) &&
-	    iopt_slice_is_alone(slice)) {
-		rc = iopt_slice_fill_small(slice);
-		if (rc <= 0)
-			return rc;
-	}
 	gather.pages = slice->pages;
 	gather.self = slice;
 	gather.end_index = slice->span.last + 1;
@@ -291,4 +287,27 @@ int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
 
 	iopt_gather_end(&gather);
 	return rc;
+}
+
+/**
+ * iopt_slice_fill() - pin a slice and map it in every member that wants it
+ * @slice: with @filler set by the caller, which must keep it referenced
+ * @is_owner: an error is the end of the slice: nobody else shall try
+ *
+ * Members may come and go meanwhile, and the owner may tear the slice down:
+ * that ends the fill without an error.
+ *
+ * Context: process, no lock, no section; sleeps as long as user space likes.
+ * Return: 0; -EFAULT, -ENOMEM, -EINTR or a driver's -errno, and then the pages
+ * in front of the failure stay filled until the caller takes them out.
+ */
+int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
+{
+	int rc;
+
+	if (!is_owner || !iopt_slice_is_small(slice) ||
+	    !iopt_slice_is_alone(slice))
+		return iopt_slice_fill_any(slice, is_owner);
+	rc = iopt_slice_fill_small(slice);
+	return rc <= 0 ? rc : iopt_slice_fill_any(slice, true);
 }

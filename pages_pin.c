@@ -79,20 +79,6 @@ void iopt_pin_init(struct iopt_pin *pin, unsigned long npages,
 }
 
 /**
- * iopt_pin_init_inline() - prepare to pin up to IOPT_PIN_INLINE_PAGES pages
- * @pin: what to prepare; needs no iopt_pin_destroy()
- *
- * Context: any.
- */
-void iopt_pin_init_inline(struct iopt_pin *pin)
-{
-	pfn_batch_init(&pin->batch);
-	pin->upages = pin->inline_upages;
-	pin->max_upages = IOPT_PIN_INLINE_PAGES;
-	pin->own_upages = NULL;
-}
-
-/**
  * iopt_pin_destroy() - free the scratch memory
  * @pin: holds no pins any more
  *
@@ -181,9 +167,10 @@ long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
 	return done;
 }
 
-static long iopt_pin_remote(struct iopt_pages *pages, unsigned long address,
-			    unsigned long npages, struct iopt_pin *pin,
-			    unsigned int gup_flags)
+static noinline long iopt_pin_remote(struct iopt_pages *pages,
+				     unsigned long address,
+				     unsigned long npages, struct iopt_pin *pin,
+				     unsigned int gup_flags)
 {
 	struct mm_struct *mm = pages->owner->mm;
 	int locked = 1;
@@ -257,29 +244,11 @@ static void iopt_user_release(struct iopt_pages *pages)
 	.uncharge = iopt_pages_uncharge,			\
 	.release = iopt_user_release
 
-static const struct pfn_source_ops iopt_user_ops = {
+const struct pfn_source_ops iopt_user_ops = {
 	IOPT_USER_OPS,
 };
 
-static const struct pfn_source_ops iopt_user_writable_ops = {
+const struct pfn_source_ops iopt_user_writable_ops = {
 	IOPT_USER_OPS,
 	.writable = true,
 };
-
-/**
- * iopt_pages_init_user() - show memory of a process
- * @pages: zeroed, but for its owner
- * @uptr: user address of the first byte
- * @writable: devices may write to it
- *
- * Context: any.
- */
-void iopt_pages_init_user(struct iopt_pages *pages, unsigned long uptr,
-			  bool writable)
-{
-	kref_init(&pages->kref);
-	spin_lock_init(&pages->lock);
-	INIT_HLIST_HEAD(&pages->busy);
-	pages->ops = writable ? &iopt_user_writable_ops : &iopt_user_ops;
-	pages->uptr = uptr;
-}

@@ -102,33 +102,6 @@ unsigned long iopt_slice_bound_front(const struct iopt_slice *slice,
 	return min(first_page, (iova & (SZ_1G - 1)) / PAGE_SIZE);
 }
 
-/**
- * iopt_slice_next_member() - the next member that maps a slice
- * @slice: the slice
- * @member: a member that does, or NULL to begin
- *
- * Members that do not map it may be freed behind the walker's back, so they are
- * looked at under RCU; one that does cannot leave before the section ends.
- *
- * Context: a section over the slice.
- * Return: the member or NULL.
- */
-struct iopt_domain *iopt_slice_next_member(struct iopt_slice *slice,
-					   struct iopt_domain *member)
-{
-	struct list_head *members = &slice->domains->members;
-
-	guard(rcu)();
-
-	if (!member)
-		member = list_entry(members, struct iopt_domain, item);
-	list_for_each_entry_continue_rcu(member, members, item) {
-		if (iopt_slice_in_domain(slice, member))
-			return member;
-	}
-	return NULL;
-}
-
 static bool iopt_pages_has_record(struct iopt_pages *pages,
 				  unsigned long first_index,
 				  unsigned long last_index)

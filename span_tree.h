@@ -24,6 +24,8 @@ struct span_tree {
 	struct rb_root root;
 };
 
+#define SPAN_TREE_EMPTY ((struct span_tree){ .root = RB_ROOT })
+
 /**
  * span_tree_is_empty() - is there no range?
  * @tree: the tree

@@ -252,6 +252,37 @@ static void abort_leaves_nothing(struct kunit *test)
 	map_fixture_end(f);
 }
 
+/* The memory of a mapping is kept with its owner, for who maps next. */
+static void next_owner_is_not_the_last_one(struct kunit *test)
+{
+	static const enum iopt_account_mode modes[] = {
+		IOPT_ACCOUNT_USER, IOPT_ACCOUNT_USER, IOPT_ACCOUNT_MM,
+		IOPT_ACCOUNT_NONE, IOPT_ACCOUNT_USER,
+	};
+	struct map_fixture *f = map_fixture_make(test, 8, 8);
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++) {
+		struct iopt_map_request request = {
+			.uptr = f->memory->uptr,
+			.length = PAGE_SIZE,
+			.iova = TEST_IOVA,
+			.iommu_prot = TEST_PROT,
+			.account_mode = modes[i],
+			.fixed_iova = true,
+		};
+		struct iopt_owner *owner;
+
+		KUNIT_ASSERT_EQ(test, map_request(&f->iopt, &request), 0);
+		owner = iopt_area_from(&f->iopt, TEST_IOVA)->slice.pages->owner;
+		KUNIT_EXPECT_EQ(test, owner->account_mode, modes[i]);
+		KUNIT_EXPECT_PTR_EQ(test, owner->mm, current->mm);
+		/* The cache has one, the mapping another. */
+		KUNIT_EXPECT_EQ(test, refcount_read(&owner->refs), 2);
+		KUNIT_EXPECT_EQ(test, unmap_at(f, TEST_IOVA, 1), 0);
+	}
+	map_fixture_end(f);
+}
+
 static void unmap_takes_whole_areas_only(struct kunit *test)
 {
 	struct map_fixture *f = map_fixture_make(test, 16, 16);
@@ -662,6 +693,7 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(allowed_ranges_steer_and_stay),
 	KUNIT_CASE(usable_ranges_are_the_holes),
 	KUNIT_CASE(abort_leaves_nothing),
+	KUNIT_CASE(next_owner_is_not_the_last_one),
 	KUNIT_CASE(unmap_takes_whole_areas_only),
 	KUNIT_CASE(domains_share_one_pin),
 	KUNIT_CASE(two_maps_are_two_pins),

@@ -616,7 +616,7 @@ static struct iopt_pages *make_pages(unsigned long uptr,
 		kfree(pages);
 		return NULL;
 	}
-	iopt_pages_init_user(pages, uptr, true);
+	iopt_pages_init_user(pages, pages->owner, uptr, true);
 	return pages;
 }
 
