@@ -120,6 +120,7 @@ struct io_pagetable {
  * @iommu_prot: IOMMU_READ, IOMMU_WRITE, IOMMU_CACHE
  * @account_mode: whom to charge
  * @fixed_iova: @iova is the caller's choice
+ * @is_final: there is nothing to tell user space but that it has worked
  */
 struct iopt_map_request {
 	unsigned long uptr;
@@ -128,6 +129,7 @@ struct iopt_map_request {
 	int iommu_prot;
 	enum iopt_account_mode account_mode;
 	bool fixed_iova;
+	bool is_final;
 };
 
 /**

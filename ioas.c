@@ -251,11 +251,34 @@ enum iopt_account_mode iommufd_account_mode(struct iommufd_ctx *ictx)
 	return capable(CAP_IPC_LOCK) ? IOPT_ACCOUNT_NONE : ictx->account_mode;
 }
 
+static int iommufd_map_begin(struct iommufd_ucmd *ucmd,
+			     struct iommufd_ioas *ioas)
+{
+	struct iommu_ioas_map *cmd = ucmd->cmd;
+	struct iopt_map_request request __uninitialized;
+	int rc;
+
+	request.uptr = cmd->user_va;
+	request.length = cmd->length;
+	request.iova = cmd->iova;
+	request.iommu_prot = iommufd_map_prot(cmd->flags);
+	request.account_mode = iommufd_account_mode(ucmd->ictx);
+	request.fixed_iova = cmd->flags & IOMMU_IOAS_MAP_FIXED_IOVA;
+	/* The user knows it. */
+	request.is_final = request.fixed_iova;
+
+	rc = iopt_map_begin(&ioas->iopt, &request, &ucmd->pending);
+	if (!rc)
+		cmd->iova = request.iova;
+	return rc;
+}
+
 /**
  * iommufd_ucmd_ioas_map - handler of IOMMU_IOAS_MAP
  * @ucmd: the ioctl
  *
- * The area waits in @ucmd for the answer to reach the user.
+ * The area waits in @ucmd for the answer to reach the user, if it says anything that
+ * the user does not know.
  *
  * Context: Process context, may sleep.
  * Return: 0; -EOVERFLOW, -EINVAL, -ENOENT, or as iopt_map_begin().
@@ -265,9 +288,7 @@ int iommufd_ucmd_ioas_map(struct iommufd_ucmd *ucmd)
 	const u32 prot_flags = IOMMU_IOAS_MAP_READABLE |
 			       IOMMU_IOAS_MAP_WRITEABLE;
 	struct iommu_ioas_map *cmd = ucmd->cmd;
-	struct iopt_map_request request = {};
 	struct iommufd_ioas *ioas;
-	int rc;
 
 	if (cmd->iova >= ULONG_MAX || cmd->length >= ULONG_MAX)
 		return -EOVERFLOW;
@@ -276,21 +297,9 @@ int iommufd_ucmd_ioas_map(struct iommufd_ucmd *ucmd)
 	ioas = iommufd_ucmd_get_ioas(ucmd, cmd->ioas_id);
 	if (IS_ERR(ioas))
 		return PTR_ERR(ioas);
-	if (cmd->length && overflows_type(cmd->user_va, request.uptr))
+	if (cmd->length && overflows_type(cmd->user_va, unsigned long))
 		return -EOVERFLOW;
-
-	request.uptr = cmd->user_va;
-	request.length = cmd->length;
-	request.iova = cmd->iova;
-	request.fixed_iova = cmd->flags & IOMMU_IOAS_MAP_FIXED_IOVA;
-	request.iommu_prot = iommufd_map_prot(cmd->flags);
-	request.account_mode = iommufd_account_mode(ucmd->ictx);
-
-	rc = iopt_map_begin(&ioas->iopt, &request, &ucmd->pending);
-	if (rc)
-		return rc;
-	cmd->iova = request.iova;
-	return 0;
+	return iommufd_map_begin(ucmd, ioas);
 }
 
 /* What both IOAS of a copy agree on. Return: 0, -EOVERFLOW, -EINVAL, -ENOENT. */

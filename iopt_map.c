@@ -60,11 +60,13 @@ void iopt_map_exit(void)
  * @areas: they follow upon one another in IOVA
  * @nr_areas: how many, at least 1
  * @fill: some domain wants them
+ * @is_pending: they are the caller's; else, once placed, everybody's
  */
 struct iopt_new_areas {
 	struct iopt_area **areas;
 	size_t nr_areas;
 	bool fill;
+	bool is_pending;
 };
 
 /* All that means something before the area is placed. */
@@ -285,6 +287,9 @@ iopt_insert_area(struct io_pagetable *iopt, struct iopt_area *area,
 	if (iova_map_insert(&iopt->areas, &slice->iova))
 		return -EEXIST;
 	iopt->nr_areas++;
+	/* Nobody is waiting for an area that was not there. */
+	if (request->is_final && !slice->filler)
+		iopt_set_state(area, IOPT_AREA_LIVE);
 	return 0;
 }
 
@@ -347,6 +352,7 @@ static __always_inline int iopt_place(struct io_pagetable *iopt,
 		return rc;
 	/* An attach that finds an area may become its filler later. */
 	new->fill = new->areas[0]->slice.filler;
+	new->is_pending = new->areas[0]->state == IOPT_AREA_MAPPING;
 	return 0;
 }
 
@@ -386,6 +392,12 @@ static __always_inline void iopt_pending_set(const struct iopt_pending *pending,
 	}
 }
 
+static __always_inline void iopt_pending_end(const struct iopt_pending *pending)
+{
+	iopt_pending_set(pending, IOPT_AREA_LIVE);
+	iopt_wake(pending->iopt);
+}
+
 /*
  * Place and fill. When the fill fails, the areas are pending all the same: there
  * is one who undoes, whatever it is that went wrong.
@@ -398,12 +410,18 @@ static __always_inline int iopt_bring_in(struct io_pagetable *iopt,
 	int rc;
 
 	rc = iopt_place(iopt, new, request);
-	if (rc)
+	if (rc || !new->is_pending)
 		return rc;
 	pending->iopt = iopt;
 	pending->first_area = new->areas[0];
 	pending->last_iova = request->iova + (request->length - 1);
-	return new->fill ? iopt_fill_areas(new) : 0;
+	if (new->fill)
+		rc = iopt_fill_areas(new);
+	if (rc || !request->is_final)
+		return rc;
+	iopt_pending_end(pending);
+	pending->iopt = NULL;
+	return 0;
 }
 
 /**
@@ -414,7 +432,8 @@ static __always_inline int iopt_bring_in(struct io_pagetable *iopt,
  *	iopt_pending_commit() or, on an error, iopt_pending_abort()
  *
  * On success the area is mapped in all domains. The caller can still fail, when
- * it tells user space the IOVA, and nobody else can have unmapped it by then.
+ * it tells user space the IOVA, and nobody else can have unmapped it by then; unless
+ * it has said that this is final, and then there is nothing to finish.
  *
  * Context: process with an mm, no lock held; sleeps as long as page faults of
  * the memory take, until a fatal signal.
@@ -614,8 +633,7 @@ void iopt_copy_end(struct iopt_copy *copy)
  */
 void iopt_pending_commit(struct iopt_pending *pending)
 {
-	iopt_pending_set(pending, IOPT_AREA_LIVE);
-	iopt_wake(pending->iopt);
+	iopt_pending_end(pending);
 }
 
 /**

@@ -23,6 +23,7 @@ static int iommufd_vfio_map(struct iommufd_ctx *ictx, struct iommufd_ioas *ioas,
 		.length = map->size,
 		.iova = map->iova,
 		.fixed_iova = true,
+		.is_final = true,
 		.iommu_prot = IOMMU_CACHE,
 		.account_mode = iommufd_account_mode(ictx),
 	};
@@ -39,9 +40,7 @@ static int iommufd_vfio_map(struct iommufd_ctx *ictx, struct iommufd_ioas *ioas,
 		request.iommu_prot |= IOMMU_WRITE;
 
 	rc = iopt_map_begin(&ioas->iopt, &request, &pending);
-	if (!rc)
-		iopt_pending_commit(&pending);
-	else if (pending.iopt)
+	if (pending.iopt)
 		iopt_pending_abort(&pending);
 	return rc;
 }

@@ -252,6 +252,74 @@ static void abort_leaves_nothing(struct kunit *test)
 	map_fixture_end(f);
 }
 
+/* What the caller calls final it need not end, and anybody can unmap it. */
+static void final_maps_have_no_end(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, 64, 64);
+	struct iopt_map_request request = {
+		.uptr = f->memory->uptr,
+		.iova = TEST_IOVA,
+		.iommu_prot = TEST_PROT,
+		.account_mode = IOPT_ACCOUNT_USER,
+		.fixed_iova = true,
+		.is_final = true,
+	};
+	struct map_domain *domain = NULL;
+	struct iopt_pending pending = {};
+	unsigned long npages;
+
+	for (npages = 0; npages <= 64; npages = npages * 8 ?: 1) {
+		request.length = npages * PAGE_SIZE;
+		/* At first in no domain. */
+		if (!npages)
+			request.length = PAGE_SIZE;
+		else if (!domain)
+			domain = map_domain_add(f, FAKE_VTD);
+		KUNIT_ASSERT_EQ(test, iopt_map_begin(&f->iopt, &request,
+						     &pending), 0);
+		KUNIT_EXPECT_NULL(test, pending.iopt);
+		KUNIT_EXPECT_EQ(test, f->iopt.mapped_bytes, request.length);
+		if (domain)
+			expect_mapped(f, domain, 0, npages, TEST_IOVA);
+		expect_charge(f, npages);
+		KUNIT_EXPECT_EQ(test, iopt_map_begin(&f->iopt, &request,
+						     &pending), -EEXIST);
+		KUNIT_EXPECT_NULL(test, pending.iopt);
+		KUNIT_EXPECT_EQ(test, unmap_at(f, TEST_IOVA,
+					       request.length / PAGE_SIZE), 0);
+		KUNIT_EXPECT_EQ(test, f->iopt.mapped_bytes, 0);
+	}
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
+static void final_map_that_fails_is_pending(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, 64, 64);
+	struct map_domain *domain = map_domain_add(f, FAKE_VTD);
+	struct iopt_map_request request = {
+		.uptr = f->memory->uptr,
+		.length = 64 * PAGE_SIZE,
+		.iova = TEST_IOVA,
+		.iommu_prot = TEST_PROT,
+		.account_mode = IOPT_ACCOUNT_USER,
+		.fixed_iova = true,
+		.is_final = true,
+	};
+	struct iopt_pending pending = {};
+
+	user_memory_break(f->memory, 40);
+	KUNIT_EXPECT_EQ(test, iopt_map_begin(&f->iopt, &request, &pending),
+			-EFAULT);
+	KUNIT_ASSERT_PTR_EQ(test, pending.iopt, &f->iopt);
+	iopt_pending_abort(&pending);
+	KUNIT_EXPECT_EQ(test, domain->fake->mapped_bytes, 0);
+	expect_pins(f, 0, 64, 0);
+	expect_charge(f, 0);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
 /* The memory of a mapping is kept with its owner, for who maps next. */
 static void next_owner_is_not_the_last_one(struct kunit *test)
 {
@@ -693,6 +761,8 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(allowed_ranges_steer_and_stay),
 	KUNIT_CASE(usable_ranges_are_the_holes),
 	KUNIT_CASE(abort_leaves_nothing),
+	KUNIT_CASE(final_maps_have_no_end),
+	KUNIT_CASE(final_map_that_fails_is_pending),
 	KUNIT_CASE(next_owner_is_not_the_last_one),
 	KUNIT_CASE(unmap_takes_whole_areas_only),
 	KUNIT_CASE(domains_share_one_pin),
