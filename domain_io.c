@@ -313,6 +313,45 @@ static void domain_io_flush_other(struct domain_io_unmap *unmap,
 		iommu_iotlb_sync(unmap->domain, gather);
 }
 
+/* Unmap what is not a page, or what the driver has left of one. */
+static noinline unsigned long domain_io_unmap_rest(struct domain_io_unmap *unmap,
+						   unsigned long first_iova,
+						   unsigned long length,
+						   size_t unmapped)
+{
+	domain_io_flush_other(unmap, first_iova, length);
+	if (unmapped < length)
+		unmapped += iommu_unmap_fast(unmap->domain,
+					     first_iova + unmapped,
+					     length - unmapped, &unmap->gather);
+	/* More than asked for would be a neighbour's; the contract forbids it. */
+	WARN_ON_ONCE(unmapped > length);
+	return min(unmapped, length);
+}
+
+/*
+ * As domain_io_unmap_range(). For a page there is nothing to choose, as in
+ * domain_io_choose(). But it can be made of smaller leaves, which a driver may take
+ * out one by one.
+ */
+static __always_inline unsigned long
+domain_io_do_unmap(struct domain_io_unmap *unmap, unsigned long first_iova,
+		   unsigned long length)
+{
+	struct iommu_domain *domain = unmap->domain;
+	size_t unmapped = 0;
+
+	if (length == PAGE_SIZE && IS_ALIGNED(first_iova, PAGE_SIZE) &&
+	    (domain->pgsize_bitmap & PAGE_SIZE)) {
+		unmapped = domain->ops->unmap_pages(domain, first_iova,
+						    PAGE_SIZE, 1,
+						    &unmap->gather);
+		if (likely(unmapped == PAGE_SIZE) || !unmapped)
+			return unmapped;
+	}
+	return domain_io_unmap_rest(unmap, first_iova, length, unmapped);
+}
+
 /**
  * domain_io_unmap_range() - unmap a range
  * @unmap: begun
@@ -328,27 +367,7 @@ unsigned long domain_io_unmap_range(struct domain_io_unmap *unmap,
 				    unsigned long first_iova,
 				    unsigned long length)
 {
-	struct iommu_domain *domain = unmap->domain;
-	bool is_page = length == PAGE_SIZE &&
-		       IS_ALIGNED(first_iova, PAGE_SIZE) &&
-		       (domain->pgsize_bitmap & PAGE_SIZE);
-	size_t unmapped = 0;
-
-	domain_io_flush_other(unmap, first_iova, length);
-	/*
-	 * For a page there is nothing to choose, as in domain_io_choose(). But it
-	 * can be made of smaller leaves, which a driver may take out one by one.
-	 */
-	if (is_page)
-		unmapped = domain->ops->unmap_pages(domain, first_iova,
-						    PAGE_SIZE, 1,
-						    &unmap->gather);
-	if (!is_page || (unmapped && unmapped < length))
-		unmapped += iommu_unmap_fast(domain, first_iova + unmapped,
-					     length - unmapped, &unmap->gather);
-	/* More than asked for would be a neighbour's; the rule above forbids it. */
-	WARN_ON_ONCE(unmapped > length);
-	return min(unmapped, length);
+	return domain_io_do_unmap(unmap, first_iova, length);
 }
 
 /**
@@ -379,7 +398,7 @@ unsigned long domain_io_unmap(struct iommu_domain *domain,
 	unsigned long unmapped;
 
 	domain_io_begin_unmap(&unmap, domain);
-	unmapped = domain_io_unmap_range(&unmap, first_iova, length);
+	unmapped = domain_io_do_unmap(&unmap, first_iova, length);
 	domain_io_end_unmap(&unmap);
 	return unmapped;
 }

@@ -51,7 +51,7 @@ static void iopt_area_release(struct kref *kref)
 	struct iopt_area *area = container_of(kref, struct iopt_area, kref);
 	struct iopt_pages *pages = area->slice.pages;
 
-	if (area->within_pages) {
+	if (likely(area->within_pages)) {
 		iopt_drop_mapping(area);
 		return;
 	}
@@ -199,6 +199,18 @@ struct iopt_claim {
 	struct iopt_area *bare[IOPT_UNMAP_BATCH];
 };
 
+/**
+ * enum iopt_claim_answer - what an unmap does about an area in its range
+ * @IOPT_CLAIM_IT: claim it
+ * @IOPT_CLAIM_NEXT: leave it, and go on
+ * @IOPT_CLAIM_END: leave it and all behind it
+ */
+enum iopt_claim_answer {
+	IOPT_CLAIM_IT,
+	IOPT_CLAIM_NEXT,
+	IOPT_CLAIM_END,
+};
+
 /*
  * Does no domain show anything of a LIVE area, and is nobody about to change
  * that? Who is keeps its memory, and has begun to under the lock.
@@ -207,22 +219,25 @@ static bool iopt_area_is_bare(struct iopt_area *area)
 {
 	lockdep_assert_held_write(&iopt_area_map(area)->iova_rwsem);
 
+	/* Mostly it is not, and then a guess is good enough. */
+	if (READ_ONCE(area->slice.filled_pages))
+		return false;
 	if (kref_read(&area->kref) != 1 || atomic_long_read(&area->pinned_pages))
 		return false;
 	smp_acquire__after_ctrl_dep(); /* what they did before they let go */
 	return !area->slice.filled_pages && !area->slice.quarantined;
 }
 
-/*
- * May the unmap claim an area in its range? One that was mapped behind the walk's
- * back and reaches across its position is in the range like any other.
- *
- * Return: 0; -EAGAIN if the caller has to wait for somebody else to finish with it;
- * -ENOENT, -EBUSY.
- */
-static int iopt_may_claim(struct iopt_unmap_walk *walk,
-			  const struct iopt_area *area)
+/* Why an unmap cannot claim an area: as iopt_may_claim(). */
+static noinline int iopt_why_not_claim(struct iopt_unmap_walk *walk,
+				       const struct iopt_area *area)
 {
+	if (area->state == IOPT_AREA_QUARANTINED) {
+		walk->met_quarantine = true;
+		return IOPT_CLAIM_NEXT;
+	}
+	if (area->slice.iova.first_iova < walk->first_iova && walk->whole)
+		return IOPT_CLAIM_END;
 	if (area->slice.iova.first_iova < walk->first_iova && !walk->whole)
 		return -ENOENT;
 	if (area->slice.iova.last_iova > walk->last_iova && !walk->whole)
@@ -233,7 +248,24 @@ static int iopt_may_claim(struct iopt_unmap_walk *walk,
 		walk->nr_settled = walk->iopt->nr_settled;
 		return -EAGAIN;
 	}
-	return 0;
+	return IOPT_CLAIM_IT;
+}
+
+/*
+ * May the unmap claim an area in its range? One that was mapped behind the walk's
+ * back and reaches across its position is in the range like any other.
+ *
+ * Return: enum iopt_claim_answer; -EAGAIN if the caller has to wait for somebody else
+ * to finish with it; -ENOENT, -EBUSY.
+ */
+static int iopt_may_claim(struct iopt_unmap_walk *walk,
+			  const struct iopt_area *area)
+{
+	if (likely(area->state == IOPT_AREA_LIVE &&
+		   area->slice.iova.first_iova >= walk->first_iova &&
+		   area->slice.iova.last_iova <= walk->last_iova))
+		return IOPT_CLAIM_IT;
+	return iopt_why_not_claim(walk, area);
 }
 
 /* Claim an area, and go on behind it. A bare one leaves the map at once. */
@@ -250,7 +282,6 @@ static void iopt_claim_area(struct iopt_unmap_walk *walk,
 	} else {
 		claim->areas[claim->nr_areas++] = area;
 	}
-	walk->is_done = last_iova >= walk->last_iova;
 	walk->next_iova = last_iova + 1;
 }
 
@@ -261,10 +292,10 @@ static void iopt_claim_area(struct iopt_unmap_walk *walk,
 static bool iopt_claim_is_full(const struct iopt_claim *claim,
 			       const struct iopt_area *area)
 {
+	if (!claim->nr_areas)
+		return claim->nr_bare == IOPT_UNMAP_BATCH;
 	if (claim->nr_areas + claim->nr_bare == IOPT_UNMAP_BATCH)
 		return true;
-	if (!claim->nr_areas)
-		return false;
 	return atomic_long_read(&area->pinned_pages) ||
 	       atomic_long_read(&claim->areas[0]->pinned_pages);
 }
@@ -284,20 +315,16 @@ static int iopt_claim_next(struct iopt_unmap_walk *walk,
 
 	claim->nr_areas = 0;
 	claim->nr_bare = 0;
-	for (area = iopt_area_from(iopt, walk->next_iova);
-	     area && area->slice.iova.first_iova <= walk->last_iova;
-	     area = next) {
-		int rc;
+	area = iopt_area_from(iopt, walk->next_iova);
+	while (area && area->slice.iova.first_iova <= walk->last_iova) {
+		int rc = iopt_may_claim(walk, area);
 
-		if (area->state == IOPT_AREA_QUARANTINED) {
-			walk->met_quarantine = true;
-			next = iopt_area_next(area);
+		if (rc == IOPT_CLAIM_END)
+			break;
+		if (rc == IOPT_CLAIM_NEXT) {
+			area = iopt_area_next(area);
 			continue;
 		}
-		if (walk->whole &&
-		    area->slice.iova.first_iova < walk->first_iova)
-			break;
-		rc = iopt_may_claim(walk, area);
 		if (rc)
 			return claim->nr_areas + claim->nr_bare ? 0 : rc;
 		if (iopt_claim_is_full(claim, area))
@@ -305,6 +332,7 @@ static int iopt_claim_next(struct iopt_unmap_walk *walk,
 		next = area->slice.iova.last_iova < walk->last_iova ?
 			       iopt_area_next(area) : NULL;
 		iopt_claim_area(walk, claim, area);
+		area = next;
 	}
 	walk->is_done = true;
 	return 0;

@@ -33,10 +33,11 @@ static void iopt_pages_end(struct kref *kref)
 {
 	struct iopt_pages *pages = container_of(kref, struct iopt_pages, kref);
 
-	WARN_ON(!span_tree_is_empty(&pages->slices));
-	WARN_ON(!span_tree_is_empty(&pages->records));
-	WARN_ON(!hlist_empty(&pages->busy));
-	iopt_held_free(pages->held);
+	WARN_ON(!span_tree_is_empty(&pages->slices) ||
+		!span_tree_is_empty(&pages->records) ||
+		!hlist_empty(&pages->busy));
+	if (pages->held)
+		iopt_held_free(pages->held);
 }
 
 /**

@@ -497,6 +497,18 @@ iopt_slice_span_all(const struct iopt_slice *slice)
 }
 
 /*
+ * Nothing of a slice that was filled is any more. In a section over it, with the lock
+ * of its pages; records of what is in no other slice are to be dropped.
+ */
+static inline void iopt_slice_empty(struct iopt_slice *slice)
+{
+	slice->storage = NULL;
+	slice->run_pfn = 0;
+	WRITE_ONCE(slice->filled_pages, 0);
+	span_tree_remove(&slice->pages->slices, &slice->span);
+}
+
+/*
  * Is the slice the only one that shows its pages, and does no access pin them? Of a
  * slice in an area that nobody else may touch, that stays so.
  */
@@ -581,6 +593,27 @@ static inline void iopt_pages_lock_range(struct iopt_pages *pages,
 }
 
 /**
+ * iopt_pages_end_range() - end a section, and let go of the lock
+ * @pages: the pages
+ * @busy: the section
+ *
+ * Context: process; @pages->lock held, and not on return.
+ */
+static inline void iopt_pages_end_range(struct iopt_pages *pages,
+					struct iopt_busy *busy)
+{
+	bool is_waited_for;
+
+	iopt_pages_assert(pages);
+	lock_map_release(&iopt_section_map);
+	__hlist_del(&busy->item);
+	is_waited_for = busy->is_waited_for;
+	spin_unlock(&pages->lock);
+	if (unlikely(is_waited_for))
+		iopt_pages_wake(pages);
+}
+
+/**
  * iopt_pages_unlock_range() - end a section
  * @pages: the pages
  * @busy: the section
@@ -590,16 +623,8 @@ static inline void iopt_pages_lock_range(struct iopt_pages *pages,
 static inline void iopt_pages_unlock_range(struct iopt_pages *pages,
 					   struct iopt_busy *busy)
 {
-	bool is_waited_for;
-
-	iopt_pages_assert(pages);
-	lock_map_release(&iopt_section_map);
 	spin_lock(&pages->lock);
-	__hlist_del(&busy->item);
-	is_waited_for = busy->is_waited_for;
-	spin_unlock(&pages->lock);
-	if (unlikely(is_waited_for))
-		iopt_pages_wake(pages);
+	iopt_pages_end_range(pages, busy);
 }
 
 /* pages_pin.c */

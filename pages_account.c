@@ -147,7 +147,8 @@ static noinline int iopt_charge_limit(struct iopt_owner *owner,
 		       iopt_charge_mm(owner, npages);
 }
 
-static void iopt_uncharge_mm(struct iopt_owner *owner, unsigned long npages)
+static noinline void iopt_uncharge_mm(struct iopt_owner *owner,
+				      unsigned long npages)
 {
 	struct mm_struct *mm = owner->mm;
 
@@ -195,9 +196,9 @@ void iopt_pages_uncharge(struct iopt_pages *pages, unsigned long npages)
 
 	if (!npages)
 		return;
+	atomic64_sub(npages, &owner->mm->pinned_vm);
 	if (owner->account_mode == IOPT_ACCOUNT_USER)
 		atomic_long_sub(npages, &owner->user->locked_vm);
 	else if (owner->account_mode == IOPT_ACCOUNT_MM)
 		iopt_uncharge_mm(owner, npages);
-	atomic64_sub(npages, &owner->mm->pinned_vm);
 }

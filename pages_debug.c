@@ -254,13 +254,14 @@ static bool iopt_pages_are_many(struct iopt_pages *pages)
  *
  * Large ones, and those in which somebody else is at work, are passed over.
  *
- * Context: at the end of a section.
+ * Context: at the end of a section, with @pages->lock.
  */
 void iopt_pages_assert(struct iopt_pages *pages)
 {
 	struct iopt_pages_census census = {};
 
-	guard(spinlock)(&pages->lock);
+	lockdep_assert_held(&pages->lock);
+
 	/* No section can begin as long as we have the lock. */
 	if (!pages->busy.first || pages->busy.first->next ||
 	    iopt_pages_are_many(pages))

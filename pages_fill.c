@@ -39,11 +39,8 @@ void iopt_slice_uncover(struct iopt_slice *slice)
 {
 	struct iopt_pages *pages = slice->pages;
 
-	slice->storage = NULL;
-	slice->run_pfn = 0;
-	WRITE_ONCE(slice->filled_pages, 0);
 	spin_lock(&pages->lock);
-	span_tree_remove(&pages->slices, &slice->span);
+	iopt_slice_empty(slice);
 	spin_unlock(&pages->lock);
 	if (!span_tree_is_empty(&pages->records))
 		iopt_pages_drop_records(pages, slice->span.start,

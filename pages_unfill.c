@@ -21,23 +21,27 @@ static unsigned long iopt_unfill_domain(struct iommu_domain *domain,
 	return domain_io_unmap(domain, span->first_iova, span->length);
 }
 
-/* How many pages from the front on nobody maps, of which so many bytes are unmapped. */
+/*
+ * How many pages from the front on nobody maps, of @npages of which so many bytes are
+ * unmapped.
+ */
 static unsigned long iopt_unfill_npages(const struct domain_io_span *span,
+					unsigned long npages,
 					unsigned long unmapped)
 {
-	if (unmapped == span->length)
-		return PFN_UP(span->page_offset + unmapped);
+	if (likely(unmapped == span->length))
+		return npages;
 	return (span->page_offset + unmapped) / PAGE_SIZE;
 }
 
 /*
  * Unmap one batch from every member; flushed when it returns.
  *
- * Return: pages, from the front on, that no member maps any more.
+ * Return: bytes, from the front on, that no member maps any more.
  */
-static unsigned long iopt_unfill_unmap(struct iopt_slice *slice,
-				       const struct domain_io_span *span,
-				       unsigned int nr_runs)
+static __always_inline unsigned long
+iopt_unfill_unmap(struct iopt_slice *slice, const struct domain_io_span *span,
+		  unsigned int nr_runs)
 {
 	unsigned long unmapped = span->length;
 	struct iopt_domain *member;
@@ -45,7 +49,7 @@ static unsigned long iopt_unfill_unmap(struct iopt_slice *slice,
 	iopt_slice_for_each_member(slice, member)
 		unmapped = min(unmapped, iopt_unfill_domain(member->domain, span,
 							    nr_runs));
-	return iopt_unfill_npages(span, unmapped);
+	return unmapped;
 }
 
 /**
@@ -126,6 +130,7 @@ static bool iopt_unfill_next(struct iopt_slice *slice,
 		return false;
 	span = iopt_slice_span(slice, *first_page, npages);
 	done = iopt_unfill_unmap(slice, &span, pfn_batch_nruns(batch));
+	done = iopt_unfill_npages(&span, npages, done);
 	if (!is_covered) {
 		pfn_batch_trim(batch, done);
 		*unpinned += iopt_slice_unpin(slice, *first_page, batch);
@@ -165,27 +170,67 @@ int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned)
 	return rc;
 }
 
-/* Unpin the first pages of a slice that is alone and one run; they are unmapped. */
-static int iopt_unfill_unmapped(struct iopt_slice *slice, unsigned long npages)
+/* As iopt_slice_uncover(), at the end of a section. */
+static __always_inline void iopt_unfill_end(struct iopt_slice *slice,
+					    struct iopt_busy *section)
+{
+	struct iopt_pages *pages = slice->pages;
+
+	spin_lock(&pages->lock);
+	iopt_slice_empty(slice);
+	if (unlikely(!span_tree_is_empty(&pages->records))) {
+		spin_unlock(&pages->lock);
+		iopt_pages_drop_records(pages, slice->span.start,
+					slice->span.last);
+		spin_lock(&pages->lock);
+	}
+	iopt_pages_end_range(pages, section);
+}
+
+/*
+ * Unpin the first pages of a slice that is alone and one run; they are unmapped. That
+ * ends the section.
+ */
+static __always_inline void iopt_unfill_unmapped(struct iopt_slice *slice,
+						 struct iopt_busy *section,
+						 unsigned long npages)
 {
 	struct iopt_pages *pages = slice->pages;
 
 	if (npages)
 		pages->ops->unpin(pages, slice->run_pfn, npages);
 	iopt_pages_add_pinned(pages, -npages);
-	if (npages != slice->filled_pages)
-		return iopt_slice_quarantine(slice, npages);
-	iopt_slice_uncover(slice);
-	return 0;
+	if (likely(npages == slice->filled_pages)) {
+		iopt_unfill_end(slice, section);
+	} else {
+		iopt_slice_quarantine(slice, npages);
+		iopt_pages_unlock_range(pages, section);
+	}
 }
 
-/* As iopt_unfill_all(), for a slice that is alone and one run. */
-static int iopt_unfill_run(struct iopt_slice *slice, unsigned long *unpinned)
+/* As iopt_unfill_any(), for a slice that is alone and one run. */
+static __always_inline unsigned long iopt_unfill_run(struct iopt_slice *slice,
+						     struct iopt_busy *section)
 {
 	struct domain_io_span span = iopt_slice_span_all(slice);
+	unsigned long unmapped = iopt_unfill_unmap(slice, &span, 1);
+	unsigned long npages = iopt_unfill_npages(&span, slice->filled_pages,
+						  unmapped);
 
-	*unpinned = iopt_unfill_unmap(slice, &span, 1);
-	return iopt_unfill_unmapped(slice, *unpinned);
+	iopt_unfill_unmapped(slice, section, npages);
+	return npages;
+}
+
+/* Take a slice out of every domain, and end the section. Return: pages unpinned. */
+static noinline unsigned long iopt_unfill_any(struct iopt_slice *slice,
+					      struct iopt_busy *section)
+{
+	unsigned long unpinned = 0;
+
+	if (!slice->quarantined && slice->filled_pages)
+		iopt_unfill_all(slice, &unpinned);
+	iopt_pages_unlock_range(slice->pages, section);
+	return unpinned;
 }
 
 /**
@@ -199,23 +244,20 @@ static int iopt_unfill_run(struct iopt_slice *slice, unsigned long *unpinned)
  */
 int iopt_slice_unfill(struct iopt_slice *slice)
 {
-	struct iopt_busy busy = iopt_slice_range(slice);
 	struct iopt_pages *pages = slice->pages;
-	unsigned long unpinned = 0;
-	int rc = 0;
+	struct iopt_busy section __uninitialized;
+	unsigned long unpinned;
 
-	iopt_pages_lock_range(pages, &busy);
+	section.first_index = slice->span.start;
+	section.last_index = slice->span.last;
+	iopt_pages_lock_range(pages, &section);
 	slice->gone = true;
-	if (slice->quarantined)
-		rc = -ENOTRECOVERABLE;
-	else if (slice->run_pfn && iopt_slice_is_alone(slice))
-		rc = iopt_unfill_run(slice, &unpinned);
-	else if (slice->filled_pages)
-		rc = iopt_unfill_all(slice, &unpinned);
-	iopt_pages_unlock_range(pages, &busy);
-
+	if (slice->run_pfn && !slice->quarantined && iopt_slice_is_alone(slice))
+		unpinned = iopt_unfill_run(slice, &section);
+	else
+		unpinned = iopt_unfill_any(slice, &section);
 	pages->ops->uncharge(pages, unpinned);
-	return rc;
+	return slice->quarantined ? -ENOTRECOVERABLE : 0;
 }
 
 /* Slices unmapped before the IOTLB is flushed. */
@@ -293,7 +335,8 @@ static bool iopt_group_add(struct iopt_unfill_group *group,
 	span = iopt_slice_span_all(slice);
 	unmapped = domain_io_unmap_range(&group->unmap, span.first_iova,
 					 span.length);
-	group->npages[group->nr_slices] = iopt_unfill_npages(&span, unmapped);
+	group->npages[group->nr_slices] =
+		iopt_unfill_npages(&span, slice->filled_pages, unmapped);
 	group->slices[group->nr_slices++] = slice;
 	return true;
 }
@@ -312,8 +355,8 @@ static void iopt_group_end(struct iopt_unfill_group *group)
 	for (i = 0; i < group->nr_slices; i++) {
 		struct iopt_slice *slice = group->slices[i];
 
-		iopt_unfill_unmapped(slice, group->npages[i]);
-		iopt_pages_unlock_range(slice->pages, &group->sections[i]);
+		iopt_unfill_unmapped(slice, &group->sections[i],
+				     group->npages[i]);
 		cond_resched();
 	}
 	for (i = 0; i < group->nr_slices; i++) {

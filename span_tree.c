@@ -45,13 +45,14 @@ void span_tree_insert(struct span_tree *tree, struct interval_tree_node *span)
 }
 
 /**
- * span_tree_remove() - take a range out
+ * span_tree_remove_of_many() - span_tree_remove() without its shortcut
  * @tree: the tree
  * @span: the range, in the tree
  *
  * Context: any, under what guards the tree.
  */
-void span_tree_remove(struct span_tree *tree, struct interval_tree_node *span)
+void span_tree_remove_of_many(struct span_tree *tree,
+			      struct interval_tree_node *span)
 {
 	rb_erase_augmented(&span->rb, &tree->root, &last_callbacks);
 }

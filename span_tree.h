@@ -56,10 +56,27 @@ span_tree_only(const struct span_tree *tree)
 }
 
 void span_tree_insert(struct span_tree *tree, struct interval_tree_node *span);
-void span_tree_remove(struct span_tree *tree, struct interval_tree_node *span);
+void span_tree_remove_of_many(struct span_tree *tree,
+			      struct interval_tree_node *span);
 struct interval_tree_node *span_tree_first_of_many(const struct span_tree *tree,
 						   unsigned long start,
 						   unsigned long last);
+
+/**
+ * span_tree_remove() - take a range out
+ * @tree: the tree
+ * @span: the range, in the tree
+ *
+ * Context: any, under what guards the tree.
+ */
+static inline void span_tree_remove(struct span_tree *tree,
+				    struct interval_tree_node *span)
+{
+	if (span_tree_only(tree) == span)
+		*tree = SPAN_TREE_EMPTY;
+	else
+		span_tree_remove_of_many(tree, span);
+}
 
 /**
  * span_tree_first() - the lowest range that meets another
