@@ -801,7 +801,7 @@ int iopt_slice_fill(struct iopt_slice *slice, bool is_owner);
 
 /* pages_unfill.c */
 unsigned long iopt_slice_unpin(struct iopt_slice *slice,
-			       unsigned long first_page,
+			       unsigned long first_page, unsigned long npages,
 			       struct pfn_batch *batch);
 int iopt_unfill_all(struct iopt_slice *slice, unsigned long *unpinned);
 int iopt_slice_unfill(struct iopt_slice *slice);

@@ -112,7 +112,7 @@ static unsigned long iopt_release_part(struct iopt_slice *slice,
 			     slice->iova.last_iova);
 		return npages;
 	}
-	*unpinned += iopt_slice_unpin(slice, first_page, batch);
+	*unpinned += iopt_slice_unpin(slice, first_page, npages, batch);
 	return npages;
 }
 

@@ -11,6 +11,10 @@
 
 #include "domain_io.h"
 #include "pages.h"
+#include "pfn_extents.h"
+
+/* Runs unpinned between two looks whether others want the CPU. */
+#define IOPT_UNFILL_RESCHED_RUNS 1024
 
 static unsigned long iopt_unfill_domain(struct iommu_domain *domain,
 					const struct domain_io_span *span,
@@ -52,39 +56,100 @@ iopt_unfill_unmap(struct iopt_slice *slice, const struct domain_io_span *span,
 	return unmapped;
 }
 
+/* Unpin pages that a record knows the PFNs of. */
+static void iopt_pages_unpin_record(struct iopt_pages *pages,
+				    const struct pfn_record *record,
+				    unsigned long index, unsigned long npages)
+{
+	const struct pfn_extent *extent = pfn_record_extent(record, index);
+	unsigned int nr_runs = 0;
+
+	while (npages) {
+		unsigned long n = min(npages, pfn_record_rest(record, extent, index));
+
+		pages->ops->unpin(pages, pfn_extent_pfn(extent, index), n);
+		index += n;
+		npages -= n;
+		extent++;
+		if (!(++nr_runs % IOPT_UNFILL_RESCHED_RUNS))
+			cond_resched();
+	}
+}
+
+/* Unpin pages of which iopt_slice_is_known() has said that no domain has to be asked. */
+static void iopt_slice_unpin_known(struct iopt_slice *slice, unsigned long index,
+				   unsigned long npages)
+{
+	struct iopt_pages *pages = slice->pages;
+
+	if (slice->run_pfn) {
+		pages->ops->unpin(pages, slice->run_pfn +
+					 (index - slice->span.start), npages);
+		return;
+	}
+	while (npages) {
+		unsigned long last_index = index + npages - 1;
+		struct pfn_record *record =
+			iopt_pages_find_record(pages, index, &last_index);
+		unsigned long n = last_index - index + 1;
+
+		if (WARN_ON(!record))
+			return;
+		iopt_pages_unpin_record(pages, record, index, n);
+		index += n;
+		npages -= n;
+	}
+}
+
+/*
+ * Does nobody else cover a page? *npages is how many to ask for, and then for how many
+ * the answer is the same.
+ */
+static bool iopt_slice_is_free(struct iopt_slice *slice, unsigned long index,
+			       unsigned long *npages)
+{
+	struct iopt_cover cover = {
+		.self = slice,
+		.first_index = index,
+		.last_index = index + *npages - 1,
+	};
+	enum iopt_tier tier = iopt_pages_cover(slice->pages, &cover);
+
+	*npages = cover.last_index - index + 1;
+	return tier == IOPT_TIER_NONE;
+}
+
 /**
- * iopt_slice_unpin() - unpin what nobody else covers of a batch that is unmapped
+ * iopt_slice_unpin() - unpin what nobody else covers of pages that are unmapped
  * @slice: whose pages
  * @first_page: the first of them, counted from the start of the slice
- * @batch: their PFNs; empty then
+ * @npages: how many
+ * @batch: their PFNs, empty then; NULL: the slice or records know all of them
  *
- * Context: a section over the slice.
+ * Context: a section over the slice; sleeps.
  * Return: pages unpinned.
  */
 unsigned long iopt_slice_unpin(struct iopt_slice *slice,
-			       unsigned long first_page,
+			       unsigned long first_page, unsigned long npages,
 			       struct pfn_batch *batch)
 {
 	unsigned long index = slice->span.start + first_page;
-	unsigned long end_index = index + batch->npfns;
 	unsigned long unpinned = 0;
 
-	while (index != end_index) {
-		struct iopt_cover cover = {
-			.self = slice,
-			.first_index = index,
-			.last_index = end_index - 1,
-		};
-		enum iopt_tier tier = iopt_pages_cover(slice->pages, &cover);
-		unsigned long npages = cover.last_index - index + 1;
+	while (npages) {
+		unsigned long n = npages;
+		bool is_free = iopt_slice_is_free(slice, index, &n);
 
-		if (tier == IOPT_TIER_NONE) {
-			iopt_pages_unpin_front(slice->pages, batch, npages);
-			unpinned += npages;
-		} else {
-			pfn_batch_skip_front(batch, npages);
-		}
-		index += npages;
+		if (is_free)
+			unpinned += n;
+		if (is_free && batch)
+			iopt_pages_unpin_front(slice->pages, batch, n);
+		else if (is_free)
+			iopt_slice_unpin_known(slice, index, n);
+		else if (batch)
+			pfn_batch_skip_front(batch, n);
+		index += n;
+		npages -= n;
 	}
 	return unpinned;
 }
@@ -93,16 +158,40 @@ static bool iopt_unfill_is_covered(struct iopt_slice *slice,
 				   unsigned long first_page,
 				   unsigned long npages)
 {
-	unsigned long first_index = slice->span.start + first_page;
-	unsigned long last_index = first_index + npages - 1;
-	struct iopt_cover cover = {
-		.self = slice,
-		.first_index = first_index,
-		.last_index = last_index,
-	};
+	unsigned long n = npages;
 
-	return iopt_pages_cover(slice->pages, &cover) != IOPT_TIER_NONE &&
-	       cover.last_index == last_index;
+	return !iopt_slice_is_free(slice, slice->span.start + first_page, &n) &&
+	       n == npages;
+}
+
+/*
+ * Is there no page from one on, of @npages, for which a domain has to be asked? Then they
+ * need not be read before they are unmapped: whatever knows them stays until the slice
+ * shows nothing any more. If only some are known, that says nothing about where an
+ * unmap may end: a leaf of ours can lie across the end of a record, which another slice
+ * has left. *nr_runs is how many runs they are at most.
+ */
+static bool iopt_slice_is_known(struct iopt_slice *slice,
+				unsigned long first_page, unsigned long npages,
+				unsigned int *nr_runs)
+{
+	unsigned long index = slice->span.start + first_page;
+	unsigned long end_index = index + npages;
+
+	*nr_runs = 1;
+	if (slice->run_pfn)
+		return true;
+	while (index != end_index) {
+		unsigned long last_index = end_index - 1;
+		struct pfn_record *record =
+			iopt_pages_find_record(slice->pages, index, &last_index);
+
+		if (!record)
+			return false;
+		*nr_runs += record->nr_extents;
+		index = last_index + 1;
+	}
+	return true;
 }
 
 /*
@@ -117,24 +206,30 @@ static bool iopt_unfill_next(struct iopt_slice *slice,
 {
 	unsigned long npages = slice->filled_pages - *first_page;
 	struct domain_io_span span;
+	unsigned int nr_runs = 0;
+	bool is_covered, is_known;
 	unsigned long done;
-	bool is_covered;
 
 	npages = iopt_slice_bound(slice, *first_page, npages);
 	is_covered = iopt_unfill_is_covered(slice, *first_page, npages);
 	/* What is not going to be unpinned need not be known. */
-	if (!is_covered)
+	is_known = is_covered ||
+		   iopt_slice_is_known(slice, *first_page, npages, &nr_runs);
+	if (!is_known) {
 		npages = iopt_slice_read_many(slice, *first_page, npages,
 					      batch);
+		nr_runs = pfn_batch_nruns(batch);
+	}
 	if (!npages)
 		return false;
 	span = iopt_slice_span(slice, *first_page, npages);
-	done = iopt_unfill_unmap(slice, &span, pfn_batch_nruns(batch));
+	done = iopt_unfill_unmap(slice, &span, nr_runs);
 	done = iopt_unfill_npages(&span, npages, done);
-	if (!is_covered) {
+	if (!is_known)
 		pfn_batch_trim(batch, done);
-		*unpinned += iopt_slice_unpin(slice, *first_page, batch);
-	}
+	if (!is_covered)
+		*unpinned += iopt_slice_unpin(slice, *first_page, done,
+					      is_known ? NULL : batch);
 	*first_page += done;
 	return done == npages;
 }

@@ -74,9 +74,16 @@ void pfn_record_free(struct pfn_record *record)
 	kfree(record);
 }
 
-/* The extent that an index of the record lies in. */
-static unsigned int pfn_record_find(const struct pfn_record *record,
-				    unsigned long index)
+/**
+ * pfn_record_extent() - the extent that an index lies in
+ * @record: where to look
+ * @index: the index, in the record
+ *
+ * Context: any.
+ * Return: the extent.
+ */
+const struct pfn_extent *pfn_record_extent(const struct pfn_record *record,
+					   unsigned long index)
 {
 	unsigned int low = 0, high = record->nr_extents;
 
@@ -88,7 +95,7 @@ static unsigned int pfn_record_find(const struct pfn_record *record,
 		else
 			high = middle;
 	}
-	return low;
+	return &record->extents[low];
 }
 
 /**
@@ -102,10 +109,7 @@ static unsigned int pfn_record_find(const struct pfn_record *record,
 unsigned long pfn_record_pfn(const struct pfn_record *record,
 			     unsigned long index)
 {
-	const struct pfn_extent *extent =
-		&record->extents[pfn_record_find(record, index)];
-
-	return extent->pfn + (index - extent->first_index);
+	return pfn_extent_pfn(pfn_record_extent(record, index), index);
 }
 
 /**
@@ -124,23 +128,19 @@ unsigned long pfn_record_read(const struct pfn_record *record,
 			      unsigned long first_index, unsigned long npages,
 			      struct pfn_batch *batch)
 {
-	unsigned int nth = pfn_record_find(record, first_index);
-	unsigned long index = first_index;
-	unsigned long end_index;
+	const struct pfn_extent *extent = pfn_record_extent(record, first_index);
+	unsigned long done = 0;
 
 	npages = min(npages, record->span.last - first_index + 1);
-	end_index = first_index + npages;
-	for (; index != end_index; nth++) {
-		const struct pfn_extent *extent = &record->extents[nth];
-		unsigned long end = end_index;
+	while (done != npages) {
+		unsigned long index = first_index + done;
+		unsigned long n = min(npages - done,
+				      pfn_record_rest(record, extent, index));
 
-		if (nth + 1 < record->nr_extents)
-			end = min(end, extent[1].first_index);
-		if (!pfn_batch_add(batch, extent->pfn +
-					  (index - extent->first_index),
-				   end - index))
+		if (!pfn_batch_add(batch, pfn_extent_pfn(extent, index), n))
 			break;
-		index = end;
+		done += n;
+		extent++;
 	}
-	return index - first_index;
+	return done;
 }

@@ -45,10 +45,29 @@ bool pfn_record_is_compact(const struct pfn_batch *batch);
 struct pfn_record *pfn_record_create(unsigned long first_index,
 				     const struct pfn_batch *batch);
 void pfn_record_free(struct pfn_record *record);
+const struct pfn_extent *pfn_record_extent(const struct pfn_record *record,
+					   unsigned long index);
 unsigned long pfn_record_pfn(const struct pfn_record *record,
 			     unsigned long index);
 unsigned long pfn_record_read(const struct pfn_record *record,
 			      unsigned long first_index, unsigned long npages,
 			      struct pfn_batch *batch);
+
+/* The PFN behind an index of an extent. */
+static inline unsigned long pfn_extent_pfn(const struct pfn_extent *extent,
+					   unsigned long index)
+{
+	return extent->pfn + (index - extent->first_index);
+}
+
+/* How many pages there are in an extent of a record, from an index of it on. */
+static inline unsigned long pfn_record_rest(const struct pfn_record *record,
+					    const struct pfn_extent *extent,
+					    unsigned long index)
+{
+	if (extent + 1 == record->extents + record->nr_extents)
+		return record->span.last - index + 1;
+	return extent[1].first_index - index;
+}
 
 #endif

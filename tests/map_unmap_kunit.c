@@ -292,6 +292,139 @@ static void shared_pages_stay(struct kunit *test)
 	map_fixture_end(f);
 }
 
+/* Pages of a run: enough for a record of runs. */
+#define RUN_PAGES 64
+#define RUNS 8
+/* Where leaves as large as a run, and no larger ones, begin. */
+#define RUNS_IOVA (SZ_16M + RUN_PAGES * PAGE_SIZE)
+
+/* An area of runs that are no neighbours, of which few are pinned at a time. */
+static struct map_fixture *runs_area(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, RUNS * RUN_PAGES,
+						 RUN_PAGES);
+	unsigned int old_limit = iopt_temp_bytes_limit;
+
+	iopt_temp_bytes_limit = 2 * sizeof(struct pfn_run);
+	map_domain_add(f, FAKE_AMD);
+	KUNIT_EXPECT_EQ(test, map_pages_at(f, 0, RUNS * RUN_PAGES, RUNS_IOVA), 0);
+	iopt_temp_bytes_limit = old_limit;
+	expect_pins(f, 0, RUNS * RUN_PAGES, 1);
+	return f;
+}
+
+static struct map_domain *domain_of(struct map_fixture *f)
+{
+	return list_first_entry(&f->iopt.domains.members, struct map_domain,
+				member.item);
+}
+
+/* What is known need not be read, so it takes no memory to unmap it at once. */
+static void known_runs_go_at_once(struct kunit *test)
+{
+	struct map_fixture *f = runs_area(test);
+	struct map_domain *domain = domain_of(f);
+	unsigned int old_limit = iopt_temp_bytes_limit;
+
+	domain->fake->nr_flushes = 0;
+	iopt_temp_bytes_limit = sizeof(struct pfn_run);
+	KUNIT_EXPECT_EQ(test, unmap_at(f, RUNS_IOVA, RUNS * RUN_PAGES), 0);
+	iopt_temp_bytes_limit = old_limit;
+	if (iopt_extents)
+		KUNIT_EXPECT_EQ(test, domain->fake->nr_flushes, 1);
+	expect_pins(f, 0, RUNS * RUN_PAGES, 0);
+	expect_charge(f, 0);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
+/* The same when the last domain goes, and then there is nothing left to unmap. */
+static void known_runs_are_detached(struct kunit *test)
+{
+	struct map_fixture *f = runs_area(test);
+
+	map_domain_remove(f, domain_of(f));
+	expect_pins(f, 0, RUNS * RUN_PAGES, 0);
+	expect_charge(f, 0);
+	KUNIT_EXPECT_EQ(test, unmap_at(f, RUNS_IOVA, RUNS * RUN_PAGES), 0);
+	map_fixture_end(f);
+}
+
+/* Of runs that somebody shows a part of, that part stays pinned, from end to end. */
+static void shown_parts_of_runs_stay(struct kunit *test)
+{
+	const unsigned long npages = RUNS * RUN_PAGES;
+
+	for (unsigned long first = 0; first < 3 * RUN_PAGES; first += 29) {
+		unsigned long n = first + 1, end = first + n;
+		struct map_fixture *f = runs_area(test);
+		struct map_domain *domain = domain_of(f);
+
+		KUNIT_ASSERT_EQ(test, copy_pages_at(f, RUNS_IOVA + first * PAGE_SIZE,
+						    n, SZ_64M), 0);
+		KUNIT_EXPECT_EQ(test, unmap_at(f, RUNS_IOVA, npages), 0);
+		expect_pins(f, 0, first, 0);
+		expect_pins(f, first, n, 1);
+		expect_pins(f, end, npages - end, 0);
+		expect_charge(f, n);
+		expect_mapped(f, domain, first, n, SZ_64M);
+		KUNIT_EXPECT_EQ(test, unmap_at(f, SZ_64M, n), 0);
+		expect_pins(f, 0, npages, 0);
+		expect_charge(f, 0);
+		map_domain_remove(f, domain);
+		map_fixture_end(f);
+	}
+}
+
+/*
+ * Somebody else's record ends in the middle of a leaf of ours, and what is behind it
+ * only page tables know.
+ */
+static void record_ends_in_a_leaf(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, 2 * RUN_PAGES, RUN_PAGES);
+	struct map_domain *domain = map_domain_add(f, FAKE_AMD);
+	unsigned int old_limit = iopt_temp_bytes_limit;
+
+	for (unsigned long page = 70; page < 84; page += 2)
+		user_memory_exchange(f->memory, page, page + 16, 1);
+	iopt_temp_bytes_limit = 2 * sizeof(struct pfn_run);
+	KUNIT_EXPECT_EQ(test, map_pages_at(f, 0, 2 * RUN_PAGES, RUNS_IOVA), 0);
+	iopt_temp_bytes_limit = old_limit;
+	KUNIT_ASSERT_EQ(test, copy_pages_at(f, RUNS_IOVA + 42 * PAGE_SIZE, 28,
+					    SZ_64M), 0);
+	KUNIT_EXPECT_EQ(test, unmap_at(f, RUNS_IOVA, 2 * RUN_PAGES), 0);
+	expect_pins(f, 42, 28, 1);
+	KUNIT_EXPECT_EQ(test, unmap_at(f, SZ_64M, 28), 0);
+	expect_pins(f, 0, 2 * RUN_PAGES, 0);
+	expect_charge(f, 0);
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
+/* A driver stops in the middle: what is in front of that is unpinned, and no more. */
+static void runs_in_front_of_a_failure(struct kunit *test)
+{
+	const unsigned long npages = RUNS * RUN_PAGES;
+	struct map_fixture *f = runs_area(test);
+	struct map_domain *domain = domain_of(f);
+	unsigned long gone;
+
+	domain->fake->fail_unmap = 2;
+	KUNIT_EXPECT_EQ(test, unmap_at(f, RUNS_IOVA, npages), -ENOTRECOVERABLE);
+	gone = npages - domain->fake->mapped_bytes / PAGE_SIZE;
+	KUNIT_EXPECT_GT(test, gone, 0);
+	KUNIT_EXPECT_LT(test, gone, npages);
+	expect_pins(f, 0, gone, 0);
+	expect_pins(f, gone, npages - gone, 1);
+	expect_charge(f, npages - gone);
+	iopt_domain_remove(&f->iopt, &domain->member);
+	map_domain_let_go(&f->iopt, domain);
+	expect_pins(f, 0, npages, 0);
+	expect_charge(f, 0);
+	map_fixture_end(f);
+}
+
 static struct kunit_case map_unmap_cases[] = {
 	KUNIT_CASE(flushes_are_shared),
 	KUNIT_CASE(two_domains_are_left),
@@ -302,6 +435,11 @@ static struct kunit_case map_unmap_cases[] = {
 	KUNIT_CASE(no_section_while_uncharged),
 	KUNIT_CASE(large_areas_apart),
 	KUNIT_CASE(shared_pages_stay),
+	KUNIT_CASE(known_runs_go_at_once),
+	KUNIT_CASE(known_runs_are_detached),
+	KUNIT_CASE(shown_parts_of_runs_stay),
+	KUNIT_CASE(record_ends_in_a_leaf),
+	KUNIT_CASE(runs_in_front_of_a_failure),
 	{}
 };
 
