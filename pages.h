@@ -370,8 +370,11 @@ struct iopt_gather_part {
  * @first_index: index of the first page gathered
  * @npages: pages gathered
  * @batch: their PFNs, once they are settled; NULL before
+ * @max_pages: so many are going to be gathered altogether
  * @pin: those nobody had pinned before
- * @mixed: place for a @batch that comes from several tiers
+ * @mixed: place for a @batch of which somebody else has pinned some
+ * @may_pin: @pin is prepared for @max_pages; before, only its batch and the scratch
+ *	memory that the caller has mean something
  * @has_news: some pages of @batch are in no slice yet
  * @nr_parts: entries in @parts
  * @parts: where the pages come from, in the order of their indexes
@@ -384,8 +387,10 @@ struct iopt_gather {
 	unsigned long first_index;
 	unsigned long npages;
 	struct pfn_batch *batch;
+	unsigned long max_pages;
 	struct iopt_pin pin;
 	struct pfn_batch mixed;
+	bool may_pin;
 	bool has_news;
 	unsigned int nr_parts;
 	struct iopt_gather_part parts[IOPT_GATHER_PARTS];

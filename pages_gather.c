@@ -31,12 +31,25 @@
 void iopt_gather_init(struct iopt_gather *gather, unsigned long first_index,
 		      struct page **upages)
 {
-	iopt_pin_init(&gather->pin, gather->end_index - first_index, upages);
-	pfn_batch_init(&gather->mixed);
+	pfn_batch_init(&gather->pin.batch);
+	gather->pin.upages = upages;
+	gather->pin.own_upages = NULL;
+	iopt_slice_init_batch(&gather->mixed);
+	gather->max_pages = gather->end_index - first_index;
+	gather->may_pin = false;
 	gather->charged_pages = 0;
 	gather->npages = 0;
 	gather->nr_parts = 0;
 	gather->batch = NULL;
+}
+
+/* Nothing is allocated for pins before there are any: often there are none. */
+static void iopt_gather_prepare_pin(struct iopt_gather *gather)
+{
+	if (gather->may_pin)
+		return;
+	iopt_pin_init(&gather->pin, gather->max_pages, gather->pin.upages);
+	gather->may_pin = true;
 }
 
 /* Pages from an index to the end that we would have to pin. */
@@ -111,6 +124,7 @@ static int iopt_gather_part(struct iopt_gather *gather,
 		rc = iopt_gather_charge(gather, &cover);
 		if (rc)
 			return rc;
+		iopt_gather_prepare_pin(gather);
 		npages = iopt_pin_gather(gather->pages, &gather->pin,
 					 cover.first_index, part->npages);
 		if (npages <= 0)
@@ -121,6 +135,14 @@ static int iopt_gather_part(struct iopt_gather *gather,
 	gather->npages += npages;
 	gather->nr_parts++;
 	return is_whole && cover.last_index != last_index;
+}
+
+/* Return: whether there is more room for what others have pinned than there was. */
+static bool iopt_gather_grow(struct iopt_gather *gather)
+{
+	return pfn_batch_grow(&gather->mixed,
+			      min(gather->max_pages, IOPT_GATHER_RUNS),
+			      READ_ONCE(iopt_temp_bytes_limit));
 }
 
 /**
@@ -147,11 +169,8 @@ int iopt_gather_next(struct iopt_gather *gather, unsigned long first_index,
 
 	if (!gather->npages)
 		return rc;
-	if (gather->nr_parts > 1 && gather->mixed.runs ==
-				    gather->mixed.inline_runs)
-		pfn_batch_reserve(&gather->mixed,
-				  min(gather->npages, IOPT_GATHER_RUNS),
-				  READ_ONCE(iopt_temp_bytes_limit));
+	if (gather->nr_parts > 1)
+		iopt_gather_grow(gather);
 	return 0;
 }
 
@@ -220,7 +239,7 @@ static int iopt_gather_settle_part(struct iopt_gather *gather,
 		else if (gather->batch != &gather->pin.batch)
 			done = iopt_gather_move(gather, npages);
 		gather->npages += done;
-		if (done != npages)
+		if (done != npages && !iopt_gather_grow(gather))
 			return -ENOSPC;
 	}
 	return 1;
@@ -239,7 +258,8 @@ static int iopt_gather_settle_part(struct iopt_gather *gather,
  */
 int iopt_gather_settle(struct iopt_gather *gather)
 {
-	bool one_part = gather->nr_parts == 1;
+	bool is_pinned = gather->nr_parts == 1 &&
+			 gather->parts[0].tier == IOPT_TIER_NONE;
 	int rc = 1;
 
 	/* Others may have come and gone since, and were not charged for. */
@@ -247,7 +267,7 @@ int iopt_gather_settle(struct iopt_gather *gather)
 		return 0;
 	gather->npages = 0;
 	gather->has_news = false;
-	gather->batch = one_part ? &gather->pin.batch : &gather->mixed;
+	gather->batch = is_pinned ? &gather->pin.batch : &gather->mixed;
 	for (unsigned int i = 0; i < gather->nr_parts && rc > 0; i++)
 		rc = iopt_gather_settle_part(gather, &gather->parts[i]);
 	if (rc == -ENOSPC)
