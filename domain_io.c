@@ -48,13 +48,16 @@ struct domain_io_call {
 	unsigned long done;
 };
 
-/* Scattered memory comes in single pages: for them there is nothing to choose. */
-static __always_inline bool domain_io_is_page(const struct iommu_domain *domain,
+/*
+ * Scattered memory comes in single pages, small or huge: for a run that is one leaf
+ * there is nothing to choose.
+ */
+static __always_inline bool domain_io_is_leaf(const struct iommu_domain *domain,
 					      const struct domain_io_step *step,
 					      unsigned long length)
 {
-	return length == PAGE_SIZE && (domain->pgsize_bitmap & PAGE_SIZE) &&
-	       IS_ALIGNED(step->iova | step->phys, PAGE_SIZE);
+	return is_power_of_2(length) && (domain->pgsize_bitmap & length) &&
+	       IS_ALIGNED(step->iova | step->phys, length);
 }
 
 /*
@@ -146,8 +149,9 @@ static void domain_io_choose_small(const struct iommu_domain *domain,
 static void domain_io_choose(const struct domain_io_call *call,
 			     struct domain_io_step *step, unsigned long length)
 {
-	if (domain_io_is_page(call->domain, step, length)) {
-		step->pgsize = PAGE_SIZE;
+	if ((length <= PAGE_SIZE || !call->small_bytes) &&
+	    domain_io_is_leaf(call->domain, step, length)) {
+		step->pgsize = length;
 		step->pgcount = 1;
 	} else if (call->small_bytes) {
 		domain_io_choose_small(call->domain, step,
@@ -261,7 +265,8 @@ int domain_io_map(struct iommu_domain *domain,
 	size_t done;
 	int rc;
 
-	if (domain_io_is_page(domain, &page, span->length)) {
+	if (span->length == PAGE_SIZE &&
+	    domain_io_is_leaf(domain, &page, PAGE_SIZE)) {
 		rc = domain_io_put(domain, &page, iommu_prot, &done);
 	} else {
 		struct domain_io_call call = {
