@@ -85,32 +85,6 @@ bool pfn_batch_grow(struct pfn_batch *batch, size_t max_runs,
 	return true;
 }
 
-/* Do pages starting at @pfn prolong @run, without making it too long? */
-static bool run_continues(const struct pfn_run *run, unsigned long pfn,
-			  u32 npfns)
-{
-	return run->pfn + run->npfns == pfn && pfn > run->pfn &&
-	       npfns <= PFN_RUN_MAX_PFNS - run->npfns;
-}
-
-static __always_inline bool add_run(struct pfn_batch *batch, unsigned long pfn,
-				    u32 npfns)
-{
-	struct pfn_run *run = batch->runs + batch->end_run;
-
-	if (batch->npfns && run_continues(run - 1, pfn, npfns)) {
-		run[-1].npfns += npfns;
-	} else {
-		if (batch->end_run == batch->max_runs)
-			return false;
-		run->pfn = pfn;
-		run->npfns = npfns;
-		batch->end_run++;
-	}
-	batch->npfns += npfns;
-	return true;
-}
-
 /**
  * pfn_batch_add - append consecutive pages
  * @batch: the batch
@@ -124,7 +98,7 @@ static __always_inline bool add_run(struct pfn_batch *batch, unsigned long pfn,
  */
 bool pfn_batch_add(struct pfn_batch *batch, unsigned long pfn, u32 npfns)
 {
-	return !npfns || add_run(batch, pfn, npfns);
+	return !npfns || pfn_batch_add_run(batch, pfn, npfns);
 }
 
 /*
@@ -187,7 +161,7 @@ size_t pfn_batch_add_array(struct pfn_batch *batch, struct page **pages,
 	npages = min(npages, PFN_RUN_MAX_PFNS);
 	for (done = 0; done < npages; done += n) {
 		n = count_consecutive(pages + done, npages - done);
-		if (!add_run(batch, page_to_pfn(pages[done]), n))
+		if (!pfn_batch_add_run(batch, page_to_pfn(pages[done]), n))
 			break;
 	}
 	return done;

@@ -91,6 +91,43 @@ static inline bool pfn_batch_add_page(struct pfn_batch *batch,
 	return true;
 }
 
+/* Do pages starting at @pfn prolong @run, without making it too long? */
+static inline bool pfn_run_continues(const struct pfn_run *run,
+				     unsigned long pfn, u32 npfns)
+{
+	return run->pfn + run->npfns == pfn && pfn > run->pfn &&
+	       npfns <= PFN_RUN_MAX_PFNS - run->npfns;
+}
+
+/**
+ * pfn_batch_add_run - append consecutive pages
+ * @batch: the batch
+ * @pfn: the first page
+ * @npfns: number of pages, 1 to PFN_RUN_MAX_PFNS
+ *
+ * pfn_batch_add() for loops over many runs.
+ *
+ * Context: Any.
+ * Return: as pfn_batch_add().
+ */
+static __always_inline bool pfn_batch_add_run(struct pfn_batch *batch,
+					      unsigned long pfn, u32 npfns)
+{
+	struct pfn_run *run = batch->runs + batch->end_run;
+
+	if (batch->npfns && pfn_run_continues(run - 1, pfn, npfns)) {
+		run[-1].npfns += npfns;
+	} else {
+		if (batch->end_run == batch->max_runs)
+			return false;
+		run->pfn = pfn;
+		run->npfns = npfns;
+		batch->end_run++;
+	}
+	batch->npfns += npfns;
+	return true;
+}
+
 /**
  * pfn_batch_add_pages - append an array of pages
  * @batch: the batch

@@ -137,7 +137,7 @@ unsigned long pfn_record_read(const struct pfn_record *record,
 		unsigned long n = min(npages - done,
 				      pfn_record_rest(record, extent, index));
 
-		if (!pfn_batch_add(batch, pfn_extent_pfn(extent, index), n))
+		if (!pfn_batch_add_run(batch, pfn_extent_pfn(extent, index), n))
 			break;
 		done += n;
 		extent++;
