@@ -156,10 +156,12 @@ struct iopt_pending {
  * struct iopt_copy - areas that show what another range shows
  * @areas: in the order of their IOVA
  * @nr_areas: those that are not in a map yet
+ * @only_area: place for one: mostly there are no more
  */
 struct iopt_copy {
 	struct iopt_area **areas;
 	size_t nr_areas;
+	struct iopt_area *only_area;
 };
 
 /**

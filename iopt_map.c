@@ -540,7 +540,6 @@ int iopt_copy_begin(struct io_pagetable *source, unsigned long first_iova,
 		    unsigned long last_iova, struct iopt_copy *out_copy)
 {
 	struct iopt_area *from = NULL;
-	struct iopt_copy copy = {};
 	ssize_t nr_areas;
 
 	guard(rwsem_read)(&source->iova_rwsem);
@@ -548,12 +547,15 @@ int iopt_copy_begin(struct io_pagetable *source, unsigned long first_iova,
 	nr_areas = iopt_copy_count(source, first_iova, last_iova);
 	if (nr_areas < 0)
 		return nr_areas;
-	copy.areas = kvcalloc(nr_areas, sizeof(*copy.areas),
-			      GFP_KERNEL_ACCOUNT);
-	if (!copy.areas)
+	out_copy->nr_areas = 0;
+	out_copy->areas = &out_copy->only_area;
+	if (nr_areas > 1)
+		out_copy->areas = kvcalloc(nr_areas, sizeof(*out_copy->areas),
+					   GFP_KERNEL_ACCOUNT);
+	if (!out_copy->areas)
 		return -ENOMEM;
 
-	while (copy.nr_areas != nr_areas) {
+	while (out_copy->nr_areas != nr_areas) {
 		struct iopt_area *area;
 		unsigned long last;
 
@@ -561,18 +563,17 @@ int iopt_copy_begin(struct io_pagetable *source, unsigned long first_iova,
 		last = min(last_iova, from->slice.iova.last_iova);
 		area = iopt_copy_area(from, first_iova, last);
 		if (!area) {
-			iopt_copy_end(&copy);
+			iopt_copy_end(out_copy);
 			return -ENOMEM;
 		}
-		copy.areas[copy.nr_areas++] = area;
+		out_copy->areas[out_copy->nr_areas++] = area;
 		first_iova = last + 1;
 		if (fatal_signal_pending(current)) {
-			iopt_copy_end(&copy);
+			iopt_copy_end(out_copy);
 			return -EINTR;
 		}
 		cond_resched();
 	}
-	*out_copy = copy;
 	return 0;
 }
 
@@ -622,7 +623,8 @@ void iopt_copy_end(struct iopt_copy *copy)
 {
 	while (copy->nr_areas)
 		iopt_area_put(copy->areas[--copy->nr_areas]);
-	kvfree(copy->areas);
+	if (copy->areas != &copy->only_area)
+		kvfree(copy->areas);
 }
 
 /**
