@@ -31,7 +31,7 @@ int floor_open(void)
 	return floor;
 }
 
-void floor_attach(int floor, enum machine_dev which)
+static void give_device(int floor, unsigned long cmd, enum machine_dev which)
 {
 	struct floor_device device;
 	unsigned int slot, function;
@@ -39,7 +39,12 @@ void floor_attach(int floor, enum machine_dev which)
 	CHECK(sscanf(bdf_of(which), "0000:%x:%x.%u", &device.bus, &slot,
 		     &function) == 3);
 	device.devfn = slot << 3 | function;
-	EXPECT(raw_ioctl(floor, FLOOR_ATTACH, &device), 0);
+	EXPECT(raw_ioctl(floor, cmd, &device), 0);
+}
+
+void floor_attach(int floor, enum machine_dev which)
+{
+	give_device(floor, FLOOR_ATTACH, which);
 }
 
 int floor_map(int floor, void *va, size_t bytes, uint64_t iova)
@@ -82,12 +87,40 @@ static void hide(void *arg)
 	EXPECT(raw_ioctl(showing->floor, FLOOR_HIDE, NULL), 0);
 }
 
+static void join(void *arg)
+{
+	struct showing *showing = arg;
+
+	EXPECT(raw_ioctl(showing->floor, FLOOR_JOIN, &showing->range), 0);
+}
+
+static void leave(void *arg)
+{
+	struct showing *showing = arg;
+
+	EXPECT(raw_ioctl(showing->floor, FLOOR_LEAVE, NULL), 0);
+}
+
+/* In the page table of a second device: of what is mapped, and of what is not. */
+static void measure_joins(struct showing *showing, const struct memory *memory)
+{
+	const struct duo duo = { .make = join, .undo = leave, .arg = showing };
+
+	give_device(showing->floor, FLOOR_CLAIM, NVME);
+	measure_and_print(&duo, memory->rounds, "floor_attach_more",
+			  "floor_detach_more", memory->name, BYTES / PAGE);
+	EXPECT(floor_unmap(showing->floor), 0);
+	measure_and_print(&duo, memory->rounds, "floor_attach", "floor_detach",
+			  memory->name, BYTES / PAGE);
+}
+
 void measure_floor_share(const struct memory *memory)
 {
 	struct showing showing = {
 		.floor = floor_open(),
 		.range = {
 			.iova = IOVA + BYTES,
+			.uptr = (uintptr_t)memory->va,
 			.length = BYTES,
 		},
 	};
@@ -97,7 +130,7 @@ void measure_floor_share(const struct memory *memory)
 	EXPECT(floor_map(showing.floor, memory->va, BYTES, IOVA), 0);
 	measure_and_print(&duo, memory->rounds, "floor_show", "floor_hide",
 			  memory->name, BYTES / PAGE);
-	EXPECT(floor_unmap(showing.floor), 0);
+	measure_joins(&showing, memory);
 	close(showing.floor);
 }
 

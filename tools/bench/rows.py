@@ -55,10 +55,10 @@ def bulk_rows():
     shares = (
         ("copy to a second IOAS", "copy", "floor_show"),
         ("unmap the copy", "unmap_copy", "floor_hide"),
-        ("attach a second domain", "attach_more", "floor_show"),
-        ("detach it", "detach_more", "floor_hide"),
-        ("attach, nothing pinned", "attach", "floor_map"),
-        ("detach the last", "detach", "floor_unmap"),
+        ("attach a second domain", "attach_more", "floor_attach_more"),
+        ("detach it", "detach_more", "floor_detach_more"),
+        ("attach, nothing pinned", "attach", "floor_attach"),
+        ("detach the last", "detach", "floor_detach"),
     )
     for operation, iommufd, floor in shares:
         yield from bulk(section, operation, iommufd, "", floor, FAULTED)

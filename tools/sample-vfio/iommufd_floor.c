@@ -11,6 +11,11 @@
  * run of their own it does not, as that would be a second page table: they are read
  * back from the one there is.
  *
+ * A device that comes later gets a page table of its own. It is filled before the
+ * device has it, so there is no flush, and freed with all that is in it when the
+ * device does not have it any more: VT-d's driver takes that out by itself, and has
+ * flushed the IOTLB by then.
+ *
  * For tools/bench.sh. See iommufd_floor.h.
  */
 #include <linux/cleanup.h>
@@ -46,10 +51,14 @@ struct floor_run {
  * @mutex: guards the rest
  * @pdev: the device, or NULL
  * @domain: its page table
+ * @claimed: the second device, whose DMA we own, or NULL
+ * @group: the IOMMU group of that
+ * @joined: its page table, or NULL
  * @range: what is mapped
  * @second: where it is mapped a second time
  * @guard: a page that is mapped as well, or NULL
  * @is_shown: it is mapped a second time
+ * @is_alone: only @joined has what is pinned
  * @forgets: @runs are to be read back
  * @batch: pages just pinned
  * @runs: of what is pinned
@@ -59,10 +68,14 @@ struct floor {
 	struct mutex mutex; /* all of it */
 	struct pci_dev *pdev;
 	struct iommu_domain *domain;
+	struct pci_dev *claimed;
+	struct iommu_group *group;
+	struct iommu_domain *joined;
 	struct floor_range range;
 	struct floor_range second;
 	struct page *guard;
 	bool is_shown;
+	bool is_alone;
 	bool forgets;
 	struct page **batch;
 	struct floor_run *runs;
@@ -134,13 +147,13 @@ static int floor_pin(struct floor *floor)
 		uptr += pinned * PAGE_SIZE;
 		npages -= pinned;
 	}
+	floor->forgets = floor->nr_runs > floor->range.length / PAGE_SIZE / 2;
 	return 0;
 }
 
-/* What the page table has, as runs again. */
-static void floor_read_back(struct floor *floor)
+/* What a page table has, as runs again. */
+static void floor_read_back(struct floor *floor, struct iommu_domain *domain)
 {
-	struct iommu_domain *domain = floor->domain;
 	unsigned long iova = floor->range.iova;
 	struct floor_run *run = floor->runs;
 	unsigned long npages;
@@ -163,10 +176,9 @@ static void floor_read_back(struct floor *floor)
 	floor->nr_runs = run - floor->runs + 1;
 }
 
-static void floor_take_out(struct floor *floor, unsigned long iova,
+static void floor_take_out(struct iommu_domain *domain, unsigned long iova,
 			   unsigned long length)
 {
-	struct iommu_domain *domain = floor->domain;
 	struct iommu_iotlb_gather gather;
 	size_t unmapped;
 
@@ -180,21 +192,20 @@ static void floor_take_out(struct floor *floor, unsigned long iova,
 static void floor_unmap(struct floor *floor)
 {
 	if (floor->forgets)
-		floor_read_back(floor);
-	floor_take_out(floor, floor->range.iova, floor->range.length);
+		floor_read_back(floor, floor->domain);
+	floor_take_out(floor->domain, floor->range.iova, floor->range.length);
 	floor_unpin(floor);
 }
 
 static void floor_hide(struct floor *floor)
 {
-	floor_take_out(floor, floor->second.iova, floor->range.length);
+	floor_take_out(floor->domain, floor->second.iova, floor->range.length);
 	floor->is_shown = false;
 }
 
-static int floor_put_runs(struct floor *floor, unsigned long iova,
-			  unsigned long *done)
+static int floor_put_runs(struct floor *floor, struct iommu_domain *domain,
+			  unsigned long iova, unsigned long *done)
 {
-	struct iommu_domain *domain = floor->domain;
 	unsigned long i;
 
 	for (i = 0; i < floor->nr_runs; i++) {
@@ -220,11 +231,11 @@ static int floor_put_in(struct floor *floor, unsigned long iova)
 	unsigned long done = 0;
 	int rc;
 
-	rc = floor_put_runs(floor, iova, &done);
+	rc = floor_put_runs(floor, domain, iova, &done);
 	if (!rc && domain->ops->iotlb_sync_map)
 		rc = domain->ops->iotlb_sync_map(domain, iova, done);
 	if (rc && done)
-		floor_take_out(floor, iova, done);
+		floor_take_out(domain, iova, done);
 	return rc;
 }
 
@@ -234,7 +245,6 @@ static int floor_map(struct floor *floor)
 
 	if (rc)
 		return rc;
-	floor->forgets = floor->nr_runs > floor->range.length / PAGE_SIZE / 2;
 	rc = floor_put_in(floor, floor->range.iova);
 	if (rc)
 		floor_unpin(floor);
@@ -246,10 +256,81 @@ static int floor_show(struct floor *floor)
 	int rc;
 
 	if (floor->forgets)
-		floor_read_back(floor);
+		floor_read_back(floor, floor->domain);
 	rc = floor_put_in(floor, floor->second.iova);
 	floor->is_shown = !rc;
 	return rc;
+}
+
+/* Of the kind that the driver makes for user space. */
+static struct iommu_domain *floor_alloc_domain(struct device *dev)
+{
+	const struct iommu_ops *ops = dev->iommu->iommu_dev->ops;
+	struct iommu_domain *domain;
+
+	domain = ops->domain_alloc_user(dev, 0, NULL, NULL);
+	if (!IS_ERR(domain))
+		domain->owner = ops;
+	return domain;
+}
+
+static int floor_fill(struct floor *floor, struct iommu_domain *domain,
+		      unsigned long iova)
+{
+	unsigned long done = 0;
+	int rc = floor_put_runs(floor, domain, iova, &done);
+
+	return rc ?: iommu_attach_group(domain, floor->group);
+}
+
+static int floor_join_pinned(struct floor *floor, unsigned long iova)
+{
+	struct iommu_domain *domain = floor_alloc_domain(&floor->claimed->dev);
+	int rc;
+
+	if (IS_ERR(domain))
+		return PTR_ERR(domain);
+	rc = floor_fill(floor, domain, iova);
+	if (rc) {
+		iommu_domain_free(domain);
+		return rc;
+	}
+	floor->joined = domain;
+	return 0;
+}
+
+static int floor_join(struct floor *floor, const struct floor_range *range)
+{
+	int rc;
+
+	floor->is_alone = !floor->nr_runs;
+	if (!floor->is_alone) {
+		if (floor->forgets)
+			floor_read_back(floor, floor->domain);
+		return floor_join_pinned(floor, range->iova);
+	}
+	floor->range = *range;
+	rc = floor_pin(floor);
+	if (rc)
+		return rc;
+	rc = floor_join_pinned(floor, range->iova);
+	if (rc)
+		floor_unpin(floor);
+	return rc;
+}
+
+static int floor_leave(struct floor *floor)
+{
+	if (!floor->joined)
+		return -ENOENT;
+	iommu_detach_group(floor->joined, floor->group);
+	if (floor->is_alone && floor->forgets)
+		floor_read_back(floor, floor->joined);
+	iommu_domain_free(floor->joined);
+	floor->joined = NULL;
+	if (floor->is_alone)
+		floor_unpin(floor);
+	return 0;
 }
 
 static int floor_guard(struct floor *floor, unsigned long iova)
@@ -282,6 +363,40 @@ static void floor_detach(struct floor *floor)
 		__free_page(floor->guard);
 }
 
+static struct pci_dev *floor_find(const struct floor_device *device)
+{
+	return pci_get_domain_bus_and_slot(0, device->bus, device->devfn);
+}
+
+static void floor_unclaim(struct floor *floor)
+{
+	if (!floor->claimed)
+		return;
+	iommu_device_release_dma_owner(&floor->claimed->dev);
+	iommu_group_put(floor->group);
+	pci_dev_put(floor->claimed);
+}
+
+static int floor_claim(struct floor *floor, const struct floor_device *device)
+{
+	struct pci_dev *pdev;
+	int rc;
+
+	if (floor->claimed)
+		return -EBUSY;
+	pdev = floor_find(device);
+	if (!pdev)
+		return -ENODEV;
+	rc = iommu_device_claim_dma_owner(&pdev->dev, floor);
+	if (rc) {
+		pci_dev_put(pdev);
+		return rc;
+	}
+	floor->group = iommu_group_get(&pdev->dev);
+	floor->claimed = pdev;
+	return 0;
+}
+
 static int floor_attach(struct floor *floor, const struct floor_device *device)
 {
 	struct pci_dev *pdev;
@@ -289,7 +404,7 @@ static int floor_attach(struct floor *floor, const struct floor_device *device)
 
 	if (floor->pdev)
 		return -EBUSY;
-	pdev = pci_get_domain_bus_and_slot(0, device->bus, device->devfn);
+	pdev = floor_find(device);
 	if (!pdev)
 		return -ENODEV;
 	floor->domain = iommu_paging_domain_alloc(&pdev->dev);
@@ -313,7 +428,7 @@ static int floor_undo(struct floor *floor, unsigned int cmd)
 {
 	bool shows = cmd == FLOOR_HIDE;
 
-	if (!floor->nr_runs || floor->is_shown != shows)
+	if (!floor->nr_runs || floor->is_shown != shows || floor->joined)
 		return -ENOENT;
 	if (shows)
 		floor_hide(floor);
@@ -339,7 +454,9 @@ static int floor_do(struct floor *floor, unsigned int cmd,
 		return -EINVAL;
 	if (cmd == FLOOR_GUARD)
 		return floor_guard(floor, range->iova);
-	if (floor->is_shown || !!floor->nr_runs != is_mapped)
+	if (cmd == FLOOR_JOIN && floor->claimed && !floor->joined)
+		return floor_join(floor, range);
+	if (floor->joined || floor->is_shown || !!floor->nr_runs != is_mapped)
 		return -EBUSY;
 	if (is_mapped) {
 		floor->second = *range;
@@ -360,15 +477,20 @@ static long floor_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	switch (cmd) {
 	case FLOOR_ATTACH:
+	case FLOOR_CLAIM:
 		if (copy_from_user(&device, uarg, sizeof(device)))
 			return -EFAULT;
-		return floor_attach(floor, &device);
+		return cmd == FLOOR_ATTACH ? floor_attach(floor, &device) :
+					     floor_claim(floor, &device);
+	case FLOOR_LEAVE:
+		return floor_leave(floor);
 	case FLOOR_UNMAP:
 	case FLOOR_HIDE:
 		return floor_undo(floor, cmd);
 	case FLOOR_MAP:
 	case FLOOR_SHOW:
 	case FLOOR_GUARD:
+	case FLOOR_JOIN:
 	case FLOOR_NOTHING:
 		if (copy_from_user(&range, uarg, sizeof(range)))
 			return -EFAULT;
@@ -405,10 +527,13 @@ static int floor_release(struct inode *inode, struct file *file)
 {
 	struct floor *floor = file->private_data;
 
+	if (floor->joined)
+		floor_leave(floor);
 	if (floor->is_shown)
 		floor_hide(floor);
 	if (floor->nr_runs)
 		floor_unmap(floor);
+	floor_unclaim(floor);
 	floor_detach(floor);
 	floor_free(floor);
 	return 0;

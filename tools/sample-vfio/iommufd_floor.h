@@ -48,5 +48,13 @@ struct floor_range {
 #define FLOOR_GUARD	_IOW('f', 5, struct floor_range)
 /* Look at the argument. */
 #define FLOOR_NOTHING	_IOW('f', 6, struct floor_range)
+/* Own the DMA of a second device, for as long as the file is open. */
+#define FLOOR_CLAIM	_IOW('f', 7, struct floor_device)
+/*
+ * Give that a page table with what is mapped, at this IOVA, or if nothing is, with
+ * what is pinned for it; take it away, and unpin what was.
+ */
+#define FLOOR_JOIN	_IOW('f', 8, struct floor_range)
+#define FLOOR_LEAVE	_IO('f', 9)
 
 #endif
