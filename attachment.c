@@ -6,7 +6,8 @@
  *	join		so is a device; switches its page requests on, unless another
  *			attachment has done so
  *	(the core has the driver attach the domain)
- *	settle		the core has it
+ *	settle		the core has it, if it takes page faults: others it attaches
+ *			without, and finds nobody for what is reported
  *	leave		faults of a device are not taken any more, and those without
  *			an answer are answered
  *	end		what is still under way finds nobody
@@ -176,10 +177,7 @@ int iommufd_attachment_join(struct iommufd_attachment *attachment,
 
 /**
  * iommufd_attachment_settle - the core has the attachment
- * @attachment: begun, and given to the core
- *
- * Also if it does not take page faults: the next one may, and in a replace devices
- * have their page requests on before the core forgets this one.
+ * @attachment: begun, takes page faults, and was given to the core
  *
  * Context: As iommufd_attachment_begin().
  */

@@ -454,11 +454,12 @@ static int iommufd_group_attach_first(struct iommufd_group *igroup,
 				      struct iommufd_hwpt *hwpt,
 				      struct iommu_attach_handle *handle)
 {
+	struct iommu_domain *domain = hwpt->member.domain;
 	int rc;
 
 	iommufd_gate_enter(iommufd_hwpt_gate(hwpt));
-	rc = iommu_attach_group_handle(hwpt->member.domain, igroup->group,
-				       handle);
+	rc = handle ? iommu_attach_group_handle(domain, igroup->group, handle) :
+		      iommu_attach_group(domain, igroup->group);
 	iommufd_gate_leave(iommufd_hwpt_gate(hwpt));
 	return rc;
 }
@@ -484,14 +485,18 @@ static int iommufd_group_attach(struct iommufd_group *igroup,
 				struct iommufd_hwpt *hwpt,
 				struct iommufd_attachment *attachment)
 {
-	struct iommu_attach_handle *handle = &attachment->handle;
+	struct iommu_attach_handle *handle = NULL;
 	int rc;
+
+	/* Page faults are what the core keeps it for. */
+	if (hwpt->fault)
+		handle = &attachment->handle;
 
 	if (igroup->hwpt)
 		rc = iommufd_group_replace(igroup, hwpt, handle);
 	else
 		rc = iommufd_group_attach_first(igroup, hwpt, handle);
-	if (!rc)
+	if (!rc && handle)
 		iommufd_attachment_settle(attachment);
 	return rc;
 }
@@ -523,8 +528,13 @@ static int iommufd_group_switch(struct iommufd_group *igroup,
 static void iommufd_group_detach(struct iommufd_group *igroup,
 				 struct iommufd_hwpt *hwpt)
 {
+	struct iommu_domain *domain = hwpt->member.domain;
+
 	iommufd_gate_enter(iommufd_hwpt_gate(hwpt));
-	iommu_detach_group_handle(hwpt->member.domain, igroup->group);
+	if (hwpt->fault)
+		iommu_detach_group_handle(domain, igroup->group);
+	else
+		iommu_detach_group(domain, igroup->group);
 	iommufd_gate_leave(iommufd_hwpt_gate(hwpt));
 	iommufd_group_leave(igroup, iommufd_group_current(igroup));
 }
