@@ -310,6 +310,8 @@ int iopt_stop_tracking(struct io_pagetable *iopt);
 /* iopt_reserve.c */
 int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,
 		 unsigned long last_iova, const void *owner);
+int iopt_reserve_ranges(struct io_pagetable *iopt, struct iopt_reserved *ranges,
+			size_t nr_ranges, const void *owner);
 void iopt_unreserve(struct io_pagetable *iopt, const void *owner);
 int iopt_reserve_device(struct io_pagetable *iopt, struct device *dev,
 			struct iopt_msi_window *out_window);

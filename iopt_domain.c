@@ -93,21 +93,27 @@ unsigned long iopt_page_sizes(struct io_pagetable *iopt)
 	return sizes;
 }
 
+static void iopt_range_set(struct iopt_reserved *range,
+			   unsigned long first_iova, unsigned long last_iova)
+{
+	range->node.start = first_iova;
+	range->node.last = last_iova;
+}
+
 /* Refuse IOVA outside of what the domain can translate. */
 static int iopt_reserve_outside(struct io_pagetable *iopt,
-				const struct iopt_domain *member)
+				struct iopt_domain *member)
 {
 	const struct iommu_domain_geometry *geometry = &member->domain->geometry;
-	int rc = 0;
+	size_t nr_ranges = 0;
 
 	if (geometry->aperture_start)
-		rc = iopt_reserve(iopt, 0, geometry->aperture_start - 1, member);
-	if (!rc && geometry->aperture_end < ULONG_MAX)
-		rc = iopt_reserve(iopt, geometry->aperture_end + 1, ULONG_MAX,
-				  member);
-	if (rc)
-		iopt_unreserve(iopt, member);
-	return rc;
+		iopt_range_set(&member->outside[nr_ranges++], 0,
+			       geometry->aperture_start - 1);
+	if (geometry->aperture_end < ULONG_MAX)
+		iopt_range_set(&member->outside[nr_ranges++],
+			       geometry->aperture_end + 1, ULONG_MAX);
+	return iopt_reserve_ranges(iopt, member->outside, nr_ranges, member);
 }
 
 /* Make the member part of the set: from here on new areas are its, too. */

@@ -19,18 +19,6 @@
 #include "io_pagetable.h"
 #include "test_hooks.h"
 
-/**
- * struct iopt_reserved - a reserved range
- * @node: in io_pagetable.reserved
- * @owner: who gives it back
- * @item: on the list of ranges that are to be inserted together
- */
-struct iopt_reserved {
-	struct interval_tree_node node;
-	const void *owner;
-	struct list_head item;
-};
-
 /* Ranges to be reserved, all or none. */
 struct iopt_reservation {
 	struct list_head ranges;
@@ -114,6 +102,33 @@ int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,
 	return rc;
 }
 
+/**
+ * iopt_reserve_ranges - forbid mapping anything in ranges that need no memory
+ * @iopt: the IOVA map
+ * @ranges: their first and last IOVA are set; the caller keeps them until
+ *	iopt_unreserve()
+ * @nr_ranges: how many
+ * @owner: as for iopt_reserve()
+ *
+ * Context: Process context, may sleep.
+ * Return: 0; -EADDRINUSE as iopt_reserve(), with none of them reserved.
+ */
+int iopt_reserve_ranges(struct io_pagetable *iopt, struct iopt_reserved *ranges,
+			size_t nr_ranges, const void *owner)
+{
+	struct iopt_reservation reservation = {
+		.ranges = LIST_HEAD_INIT(reservation.ranges),
+		.owner = owner,
+	};
+
+	for (size_t i = 0; i < nr_ranges; i++) {
+		ranges[i].owner = owner;
+		ranges[i].is_kept = true;
+		list_add_tail(&ranges[i].item, &reservation.ranges);
+	}
+	return nr_ranges ? iopt_reservation_insert(iopt, &reservation) : 0;
+}
+
 static struct iopt_reserved *
 to_iopt_reserved(struct interval_tree_node *node)
 {
@@ -135,7 +150,8 @@ static void iopt_remove_reserved(struct io_pagetable *iopt, const void *owner)
 		if (owner && reserved->owner != owner)
 			continue;
 		interval_tree_remove(node, &iopt->reserved);
-		kfree(reserved);
+		if (!reserved->is_kept)
+			kfree(reserved);
 	}
 }
 

@@ -242,6 +242,20 @@ struct iopt_busy {
 };
 
 /**
+ * struct iopt_reserved - a range of IOVA at which nothing may be mapped
+ * @node: in io_pagetable.reserved
+ * @owner: who gives it back
+ * @item: on the list of ranges that are to be inserted together
+ * @is_kept: it is not freed when it is given back
+ */
+struct iopt_reserved {
+	struct interval_tree_node node;
+	const void *owner;
+	struct list_head item;
+	bool is_kept;
+};
+
+/**
  * struct iopt_domain - a domain's membership in a domain set
  * @domain: the domain
  * @add_seq: number of the change that added it, from 1
@@ -251,6 +265,7 @@ struct iopt_busy {
  * @item: in iopt_domains.members
  * @stuck: it has left, and a slice in quarantine still shows in it: it stays in
  *	the set until it is freed
+ * @outside: what lies below and above its aperture, reserved while it is a member
  * @rcu: walkers of the set may still look at it when it has left
  */
 struct iopt_domain {
@@ -260,6 +275,7 @@ struct iopt_domain {
 	struct iommufd_gate attach_gate;
 	struct list_head item;
 	bool stuck;
+	struct iopt_reserved outside[2];
 	struct rcu_head rcu;
 };
 
