@@ -187,19 +187,6 @@ iommufd_hwpt_begin(struct iommufd_ioas *ioas,
 }
 
 /**
- * iommufd_hwpt_is_complete - can the domain be filled before a device is attached?
- * @hwpt: not mirroring
- *
- * Context: Any.
- * Return: whether it can for certain; if its driver made it without the device, it
- * may or may not.
- */
-bool iommufd_hwpt_is_complete(const struct iommufd_hwpt *hwpt)
-{
-	return hwpt->member.domain->owner->domain_alloc_user;
-}
-
-/**
  * iommufd_hwpt_mirror - fill the domain, and keep it so
  * @hwpt: not published, not mirroring
  *
