@@ -982,6 +982,40 @@ TEST_F(device, replace_of_the_detached)
 	EXPECT_EQ(0, destroy(self->fd, other));
 }
 
+/*
+ * A driver can refuse a device of the group: the new domain is for the device that
+ * attaches, and its neighbour is of another kind.
+ */
+TEST_F(device, refused_by_a_neighbour)
+{
+	const __u64 first = APERTURE + 0x100000;
+	struct mock neighbour, mock;
+
+	ASSERT_EQ(0, map_at(self->fd, self->ioas, self->va, self->bytes, APERTURE));
+	ASSERT_EQ(0, set_reserved(first, first, false));
+	ASSERT_EQ(0, write_text(SWITCH("stays_detached"), "Y"));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &neighbour));
+	ASSERT_EQ(0, write_text(SWITCH("shares_group"), "Y"));
+	ASSERT_EQ(0, write_text(SWITCH("stays_detached"), "N"));
+
+	ASSERT_EQ(0, set_driver("vtd"));
+	EXPECT_EQ(-EINVAL, mock_device(self->fd, self->ioas, &mock));
+	EXPECT_EQ(0, check_refs(self->fd, self->va, self->bytes, 0));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, 0, UINT64_MAX));
+
+	/* nothing of it is in the way of one that fits */
+	ASSERT_EQ(0, set_driver("exact"));
+	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
+	EXPECT_EQ(0, check_refs(self->fd, self->va, self->bytes, 1));
+	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, self->va, self->bytes, APERTURE));
+	EXPECT_FALSE(is_usable(self->fd, self->ioas, first, first));
+	ASSERT_EQ(0, destroy(self->fd, mock.stdev));
+	EXPECT_TRUE(is_usable(self->fd, self->ioas, 0, UINT64_MAX));
+	EXPECT_EQ(0, check_refs(self->fd, self->va, self->bytes, 0));
+	EXPECT_EQ(0, destroy(self->fd, neighbour.stdev));
+	EXPECT_EQ(0, destroy(self->fd, self->ioas));
+}
+
 static void *attach_and_destroy(void *data)
 {
 	struct racer *racer = data;
