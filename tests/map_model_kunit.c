@@ -393,6 +393,7 @@ static void do_map(struct model *m)
 		return;
 	request.uptr = m->f->memory->uptr + area.first_page * PAGE_SIZE;
 	request.length = area.npages * PAGE_SIZE;
+	request.is_final = request.fixed_iova && below(m, 2);
 	expected = pin_error(m, area.map, area.first_page, area.npages);
 	if (request.fixed_iova && overlaps(m, area.map, area.iova, area.npages))
 		expected = -EEXIST;
