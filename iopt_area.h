@@ -14,6 +14,7 @@
  *	                            QUARANTINED, until its domains are freed
  *
  * An area that no domain shows goes from LIVE to (none) in one step.
+ * One that is final goes on to LIVE by itself, and from (none) if no domain wants it.
  *
  * Whoever moves an area to MAPPING or UNMAPPING is the one that moves it on.
  */

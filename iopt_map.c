@@ -4,7 +4,7 @@
  *
  * Both make areas, find them a place side by side, and fill them. Then they are
  * pending: still MAPPING, until the caller knows that user space has learned of
- * them.
+ * them; unless there is nothing to learn, and they are final.
  */
 #include <linux/interval_tree.h>
 #include <linux/iommu.h>
@@ -608,7 +608,8 @@ int iopt_copy_place(struct io_pagetable *iopt, struct iopt_copy *copy,
 	request->uptr = (first->pages->uptr & PAGE_MASK) +
 			first->span.start * PAGE_SIZE + first->page_offset;
 	rc = iopt_bring_in(iopt, &new, request, pending);
-	if (pending->iopt)
+	/* They are the map's, whether or not somebody has to finish with them. */
+	if (!rc || pending->iopt)
 		copy->nr_areas = 0;
 	return rc;
 }

@@ -293,6 +293,44 @@ static void final_maps_have_no_end(struct kunit *test)
 	map_fixture_end(f);
 }
 
+/* The same of copies, of one area and of several, in a domain and in none. */
+static void final_copies_have_no_end(struct kunit *test)
+{
+	struct map_fixture *f = map_fixture_make(test, 16, 4);
+	struct iopt_map_request request = {
+		.iommu_prot = TEST_PROT,
+		.fixed_iova = true,
+		.is_final = true,
+	};
+	struct map_domain *domain = NULL;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		unsigned long npages = i % 2 ? 16 : 8;
+
+		if (i == 2)
+			domain = map_domain_add(f, FAKE_VTD);
+		KUNIT_ASSERT_EQ(test, map_pages_at(f, 0, 8, TEST_IOVA), 0);
+		KUNIT_ASSERT_EQ(test, map_pages_at(f, 8, 8, TEST_IOVA +
+						   8 * PAGE_SIZE), 0);
+		request.length = npages * PAGE_SIZE;
+		request.iova = SZ_64M;
+		KUNIT_ASSERT_EQ(test, copy_request(&f->iopt, TEST_IOVA,
+						   &f->iopt, &request), 0);
+		KUNIT_EXPECT_EQ(test, copy_request(&f->iopt, TEST_IOVA,
+						   &f->iopt, &request), -EEXIST);
+		KUNIT_EXPECT_EQ(test, f->iopt.mapped_bytes,
+				(16 + npages) * PAGE_SIZE);
+		KUNIT_EXPECT_EQ(test, unmap_at(f, TEST_IOVA, 16), 0);
+		if (domain)
+			expect_mapped(f, domain, 0, npages, SZ_64M);
+		KUNIT_EXPECT_EQ(test, unmap_at(f, SZ_64M, npages), 0);
+		KUNIT_EXPECT_EQ(test, f->iopt.mapped_bytes, 0);
+		expect_charge(f, 0);
+	}
+	map_domain_remove(f, domain);
+	map_fixture_end(f);
+}
+
 static void final_map_that_fails_is_pending(struct kunit *test)
 {
 	struct map_fixture *f = map_fixture_make(test, 64, 64);
@@ -762,6 +800,7 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(usable_ranges_are_the_holes),
 	KUNIT_CASE(abort_leaves_nothing),
 	KUNIT_CASE(final_maps_have_no_end),
+	KUNIT_CASE(final_copies_have_no_end),
 	KUNIT_CASE(final_map_that_fails_is_pending),
 	KUNIT_CASE(next_owner_is_not_the_last_one),
 	KUNIT_CASE(unmap_takes_whole_areas_only),
