@@ -524,7 +524,7 @@ bool iommufd_ctx_destroy_objects(struct iommufd_ctx *ictx)
  * @id: what the user says is an ID
  * @kind: wanted kind, or IOMMUFD_ANY_KIND
  *
- * Context: Process context; takes and releases the table's xa_lock.
+ * Context: Process context; may take and release the table's xa_lock.
  * Return: the object or an ERR_PTR: -ENOENT.
  */
 struct iommufd_object *iommufd_ucmd_get(struct iommufd_ucmd *ucmd, u32 id,
