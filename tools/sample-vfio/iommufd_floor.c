@@ -268,6 +268,8 @@ static struct iommu_domain *floor_alloc_domain(struct device *dev)
 	const struct iommu_ops *ops = dev->iommu->iommu_dev->ops;
 	struct iommu_domain *domain;
 
+	if (!ops->domain_alloc_user)
+		return ERR_PTR(-EOPNOTSUPP);
 	domain = ops->domain_alloc_user(dev, 0, NULL, NULL);
 	if (!IS_ERR(domain))
 		domain->owner = ops;
@@ -454,8 +456,9 @@ static int floor_do(struct floor *floor, unsigned int cmd,
 		return -EINVAL;
 	if (cmd == FLOOR_GUARD)
 		return floor_guard(floor, range->iova);
-	if (cmd == FLOOR_JOIN && floor->claimed && !floor->joined)
-		return floor_join(floor, range);
+	if (cmd == FLOOR_JOIN)
+		return floor->claimed && !floor->joined ?
+			       floor_join(floor, range) : -ENOENT;
 	if (floor->joined || floor->is_shown || !!floor->nr_runs != is_mapped)
 		return -EBUSY;
 	if (is_mapped) {
