@@ -10,7 +10,7 @@
  *
  * Drivers call from wherever they are, with their own locks held, also from
  * inside the callback: so the mutex here is held for a few instructions, never
- * while anything is called. Short copies do without: see iommufd_access_try_lock().
+ * while anything is called. Short calls do without: see iommufd_access_try_lock().
  */
 #include <linux/bug.h>
 #include <linux/cleanup.h>
@@ -44,7 +44,7 @@ struct iommufd_seat {
  * @seats: two
  * @active: where it pins, NULL while it has no IOAS or is changing it; read under RCU
  *	as well
- * @holding: where its pins are, NULL while it has no IOAS
+ * @holding: where its pins are, NULL while it has no IOAS; read under RCU as well
  * @changing: somebody attaches, replaces or detaches
  */
 struct iommufd_access {
@@ -119,7 +119,7 @@ static void iommufd_access_end_change(struct iommufd_access *access,
 	guard(mutex)(&access->mutex);
 
 	WRITE_ONCE(access->active, seat);
-	access->holding = seat;
+	WRITE_ONCE(access->holding, seat);
 	access->changing = false;
 }
 
@@ -330,6 +330,49 @@ static struct iommufd_seat *iommufd_access_get(struct iommufd_access *access,
 	return *which && iopt_user_get(&(*which)->user) ? *which : NULL;
 }
 
+/*
+ * The same, and its IOAS's map locked for reading, without the mutex. Most calls are
+ * short, and end before the lock is given back: then nothing else has to keep the
+ * seat. That the map is the seat's is known when it is locked; before that, RCU keeps
+ * the memory of an IOAS.
+ *
+ * Return: NULL with nothing locked, for calls that have to take the long way.
+ */
+static __always_inline struct iommufd_seat *
+iommufd_access_try_lock(struct iommufd_seat **which)
+{
+	struct iommufd_seat *seat;
+	struct iommufd_ioas *ioas;
+
+	guard(rcu)();
+
+	seat = READ_ONCE(*which);
+	ioas = seat ? READ_ONCE(seat->ioas) : NULL;
+	if (!ioas || !iopt_user_try_lock(&ioas->iopt, &seat->user))
+		return NULL;
+	if (likely(READ_ONCE(seat->ioas) == ioas))
+		return seat;
+	up_read(&ioas->iopt.iova_rwsem);
+	return NULL;
+}
+
+/*
+ * Give the lock back. With @done the seat is not kept any more, and NULL is returned;
+ * otherwise it is, as by iommufd_access_get().
+ */
+static __always_inline struct iommufd_seat *
+iommufd_access_unlock(struct iommufd_seat *seat, bool done)
+{
+	struct iommufd_ioas *ioas = seat->ioas;
+
+	if (done)
+		seat = NULL;
+	else if (WARN_ON(!iopt_user_get(&seat->user)))
+		seat = ERR_PTR(-ENOENT);
+	up_read(&ioas->iopt.iova_rwsem);
+	return seat;
+}
+
 static int iommufd_access_range(struct iopt_access_request *request,
 				unsigned long iova, unsigned long length)
 {
@@ -339,6 +382,44 @@ static int iommufd_access_range(struct iopt_access_request *request,
 	if (check_add_overflow(iova, length - 1, &request->last_iova))
 		return -EOVERFLOW;
 	return 0;
+}
+
+/*
+ * Pin on the spot if that can be done.
+ *
+ * Return: NULL; if not, the seat for the long way, to be given back with
+ * iopt_user_put(), or -ENOENT if there is none.
+ */
+static struct iommufd_seat *
+iommufd_access_pin_at_once(struct iommufd_access *access,
+			   const struct iopt_access_request *request,
+			   struct page **out_pages)
+{
+	struct iommufd_seat *seat = iommufd_access_try_lock(&access->active);
+	bool done;
+
+	if (!seat)
+		return iommufd_access_get(access, &access->active) ?:
+		       ERR_PTR(-ENOENT);
+	done = iopt_pin_at_once(&seat->ioas->iopt, &seat->user, request,
+				out_pages);
+	return iommufd_access_unlock(seat, done);
+}
+
+/* The same, for an unpin. */
+static struct iommufd_seat *
+iommufd_access_unpin_at_once(struct iommufd_access *access,
+			     const struct iopt_access_request *request)
+{
+	struct iommufd_seat *seat = iommufd_access_try_lock(&access->holding);
+	bool done;
+
+	if (!seat)
+		return iommufd_access_get(access, &access->holding) ?:
+		       ERR_PTR(-ENOENT);
+	done = iopt_unpin_at_once(&seat->ioas->iopt, &seat->user,
+				  request->first_iova, request->last_iova);
+	return iommufd_access_unlock(seat, done);
 }
 
 /**
@@ -375,9 +456,9 @@ int iommufd_access_pin_pages(struct iommufd_access *access,
 	rc = iommufd_access_range(&request, first_iova, length);
 	if (rc)
 		return rc;
-	seat = iommufd_access_get(access, &access->active);
-	if (!seat)
-		return -ENOENT;
+	seat = iommufd_access_pin_at_once(access, &request, out_pages);
+	if (IS_ERR_OR_NULL(seat))
+		return PTR_ERR_OR_ZERO(seat);
 	rc = iopt_pin(&seat->ioas->iopt, &seat->user, &request, out_pages);
 	iopt_user_put(&seat->user);
 	return rc;
@@ -401,8 +482,8 @@ void iommufd_access_unpin_pages(struct iommufd_access *access,
 
 	if (WARN_ON(iommufd_access_range(&request, iova, length)))
 		return;
-	seat = iommufd_access_get(access, &access->holding);
-	if (WARN_ON(!seat))
+	seat = iommufd_access_unpin_at_once(access, &request);
+	if (!seat || WARN_ON(IS_ERR(seat)))
 		return;
 	iopt_unpin(&seat->ioas->iopt, &seat->user, request.first_iova,
 		   request.last_iova);
@@ -410,47 +491,16 @@ void iommufd_access_unpin_pages(struct iommufd_access *access,
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_access_unpin_pages, IOMMUFD);
 
-/*
- * The active seat and its IOAS's map locked for reading, without the mutex. Most
- * copies are short, and end before the lock is given back: then nothing else has to
- * keep the seat. That the map is the seat's is known when it is locked; before that,
- * RCU keeps the memory of an IOAS.
- *
- * Return: NULL with nothing locked, for calls that have to take the long way.
- */
-static struct iommufd_seat *iommufd_access_try_lock(struct iommufd_access *access)
-{
-	struct iommufd_seat *seat;
-	struct iommufd_ioas *ioas;
-
-	guard(rcu)();
-
-	seat = READ_ONCE(access->active);
-	ioas = seat ? READ_ONCE(seat->ioas) : NULL;
-	if (!ioas || !iopt_user_try_lock(&ioas->iopt, &seat->user))
-		return NULL;
-	if (likely(READ_ONCE(seat->ioas) == ioas))
-		return seat;
-	up_read(&ioas->iopt.iova_rwsem);
-	return NULL;
-}
-
-/* The seat is not kept any more. */
-static void iommufd_access_unlock(struct iommufd_seat *seat)
-{
-	up_read(&seat->ioas->iopt.iova_rwsem);
-}
-
 static bool iommufd_access_rw_at_once(struct iommufd_access *access,
 				      unsigned long iova, struct iopt_rw *rw)
 {
-	struct iommufd_seat *seat = iommufd_access_try_lock(access);
+	struct iommufd_seat *seat = iommufd_access_try_lock(&access->active);
 	bool done;
 
 	if (!seat)
 		return false;
 	done = iopt_rw_at_once(&seat->ioas->iopt, iova, rw);
-	iommufd_access_unlock(seat);
+	up_read(&seat->ioas->iopt.iova_rwsem);
 	return done;
 }
 

@@ -263,6 +263,11 @@ int iopt_pin(struct io_pagetable *iopt, struct iopt_user *user,
 	     struct page **out_pages);
 void iopt_unpin(struct io_pagetable *iopt, struct iopt_user *user,
 		unsigned long iova, unsigned long last_iova);
+bool iopt_pin_at_once(struct io_pagetable *iopt, struct iopt_user *user,
+		      const struct iopt_access_request *request,
+		      struct page **out_pages);
+bool iopt_unpin_at_once(struct io_pagetable *iopt, struct iopt_user *user,
+			unsigned long iova, unsigned long last_iova);
 bool iopt_rw_at_once(struct io_pagetable *iopt, unsigned long iova,
 		     struct iopt_rw *rw);
 int iopt_rw_access(struct io_pagetable *iopt, struct iopt_user *user,

@@ -136,8 +136,9 @@ int iopt_area_evict_users(struct iopt_area *area)
 	return 0;
 }
 
-static void iopt_count_unpinned(struct iopt_area *area, struct iopt_user *user,
-				unsigned long npages)
+static __always_inline void iopt_count_unpinned(struct iopt_area *area,
+						struct iopt_user *user,
+						unsigned long npages)
 {
 	if (!atomic_long_sub_return(npages, &user->pinned_pages))
 		wake_up_var(&user->pinned_pages);
@@ -319,20 +320,6 @@ static int iopt_piece_check(const struct iopt_access_walk *walk,
 	return 0;
 }
 
-static int iopt_access_find_locked(const struct iopt_access_walk *walk,
-				   bool is_first,
-				   struct iopt_access_piece *piece)
-{
-	lockdep_assert_held(&walk->iopt->iova_rwsem);
-
-	if (walk->user->leaving)
-		return -ENOENT;
-	if (!iopt_piece_at(walk->iopt, walk->iova, walk->last_iova, piece) ||
-	    piece->area->state == IOPT_AREA_MAPPING)
-		return -ENOENT;
-	return iopt_piece_check(walk, piece, is_first);
-}
-
 /* Find the piece at the walk's position, and keep its area. */
 static int iopt_access_find(const struct iopt_access_walk *walk, bool is_first,
 			    struct iopt_access_piece *piece)
@@ -341,46 +328,23 @@ static int iopt_access_find(const struct iopt_access_walk *walk, bool is_first,
 
 	guard(rwsem_read)(&walk->iopt->iova_rwsem);
 
-	rc = iopt_access_find_locked(walk, is_first, piece);
+	if (walk->user->leaving)
+		return -ENOENT;
+	if (!iopt_piece_at(walk->iopt, walk->iova, walk->last_iova, piece) ||
+	    piece->area->state == IOPT_AREA_MAPPING)
+		return -ENOENT;
+	rc = iopt_piece_check(walk, piece, is_first);
 	if (!rc)
 		iopt_area_get(piece->area);
 	return rc;
 }
 
 /* Under the map's lock, with the area LIVE. */
-static void iopt_count_pinned(const struct iopt_access_walk *walk,
-			      const struct iopt_access_piece *piece)
+static void iopt_count_pinned(struct iopt_area *area, struct iopt_user *user,
+			      unsigned long npages)
 {
-	unsigned long npages = iopt_piece_npages(piece);
-
-	atomic_long_add(npages, &piece->area->pinned_pages);
-	atomic_long_add(npages, &walk->user->pinned_pages);
-}
-
-/*
- * The same, for a pin. One of a page that is pinned already takes no longer than to
- * find it, and is done on the spot: then the area is not kept, and NULL.
- */
-static int iopt_pin_find(const struct iopt_access_walk *walk, bool is_first,
-			 struct iopt_access_piece *piece,
-			 struct page **out_pages)
-{
-	int rc;
-
-	guard(rwsem_read)(&walk->iopt->iova_rwsem);
-
-	rc = iopt_access_find_locked(walk, is_first, piece);
-	if (rc)
-		return rc;
-	if (iopt_piece_npages(piece) == 1 &&
-	    iopt_pages_try_pin_again(piece->area->slice.pages,
-				     iopt_piece_index(piece), out_pages)) {
-		iopt_count_pinned(walk, piece);
-		piece->area = NULL;
-	} else {
-		iopt_area_get(piece->area);
-	}
-	return 0;
+	atomic_long_add(npages, &area->pinned_pages);
+	atomic_long_add(npages, &user->pinned_pages);
 }
 
 /* Step over a piece. Return: false at the end of the range. */
@@ -412,7 +376,7 @@ static int iopt_piece_commit(const struct iopt_access_walk *walk,
 		return -EINVAL;
 	if (last_iova > piece->area->slice.iova.last_iova)
 		return -EAGAIN;
-	iopt_count_pinned(walk, piece);
+	iopt_count_pinned(piece->area, walk->user, iopt_piece_npages(piece));
 	return 0;
 }
 
@@ -463,13 +427,11 @@ int iopt_pin(struct io_pagetable *iopt, struct iopt_user *user,
 	int rc;
 
 	do {
-		rc = iopt_pin_find(&walk, is_first, &piece, out_pages);
+		rc = iopt_access_find(&walk, is_first, &piece);
 		if (rc)
 			break;
-		if (piece.area) {
-			rc = iopt_piece_pin(&walk, &piece, out_pages);
-			iopt_area_put(piece.area);
-		}
+		rc = iopt_piece_pin(&walk, &piece, out_pages);
+		iopt_area_put(piece.area);
 		if (rc == -EAGAIN) {
 			more = true;
 			continue;
@@ -488,30 +450,20 @@ int iopt_pin(struct io_pagetable *iopt, struct iopt_user *user,
 
 /*
  * Unpinning finds its area in whatever state it is: with pins through it, it
- * cannot go. Where others have pinned the same, the pins are given up on the spot:
- * then the area is not kept, and NULL.
+ * cannot go. The area is kept.
  */
-static int iopt_unpin_find(struct io_pagetable *iopt, struct iopt_user *user,
-			   unsigned long iova, unsigned long last_iova,
-			   struct iopt_access_piece *piece)
+static bool iopt_unpin_find(struct io_pagetable *iopt, unsigned long iova,
+			    unsigned long last_iova,
+			    struct iopt_access_piece *piece)
 {
-	unsigned long npages;
-
 	guard(rwsem_read)(&iopt->iova_rwsem);
 
-	if (!iopt_piece_at(iopt, iova, last_iova, piece))
-		return -ENOENT;
-	npages = iopt_piece_npages(piece);
-	if (atomic_long_read(&piece->area->pinned_pages) < npages)
-		return -ENOENT;
-	if (iopt_pages_try_unpin(piece->area->slice.pages,
-				 iopt_piece_index(piece), npages)) {
-		iopt_count_unpinned(piece->area, user, npages);
-		piece->area = NULL;
-	} else {
-		iopt_area_get(piece->area);
-	}
-	return 0;
+	if (!iopt_piece_at(iopt, iova, last_iova, piece) ||
+	    atomic_long_read(&piece->area->pinned_pages) <
+		    iopt_piece_npages(piece))
+		return false;
+	iopt_area_get(piece->area);
+	return true;
 }
 
 /* With the area kept. Return: false if there were no pins to give up. */
@@ -545,16 +497,115 @@ void iopt_unpin(struct io_pagetable *iopt, struct iopt_user *user,
 	bool more;
 
 	do {
-		if (WARN_ON_ONCE(iopt_unpin_find(iopt, user, iova, last_iova,
-						 &piece)))
+		if (WARN_ON_ONCE(!iopt_unpin_find(iopt, iova, last_iova,
+						  &piece)))
 			return;
-		if (piece.area) {
-			WARN_ON_ONCE(!iopt_piece_unpin(&piece, user));
-			iopt_area_put(piece.area);
-		}
+		WARN_ON_ONCE(!iopt_piece_unpin(&piece, user));
+		iopt_area_put(piece.area);
 		more = iova + (piece.length - 1) != last_iova;
 		iova += piece.length;
 	} while (more);
+}
+
+/*
+ * The area that shows a byte and so many behind it, or NULL. What follows is done in
+ * very few steps, of which a call would be one more.
+ */
+static __always_inline struct iopt_area *
+iopt_area_of_all(struct io_pagetable *iopt, unsigned long iova,
+		 unsigned long more_bytes)
+{
+	struct iopt_area *area = iopt_area_from(iopt, iova);
+
+	lockdep_assert_held(&iopt->iova_rwsem);
+
+	if (area && area->slice.iova.first_iova <= iova &&
+	    area->slice.iova.last_iova - iova >= more_bytes)
+		return area;
+	return NULL;
+}
+
+/* The same, if it is there for that. */
+static __always_inline struct iopt_area *
+iopt_area_at_once(struct io_pagetable *iopt, unsigned long iova,
+		  unsigned long more_bytes, bool write)
+{
+	struct iopt_area *area = iopt_area_of_all(iopt, iova, more_bytes);
+
+	if (area && area->state == IOPT_AREA_LIVE &&
+	    iopt_slice_allows(&area->slice, write))
+		return area;
+	return NULL;
+}
+
+/**
+ * iopt_pin_at_once() - iopt_pin() if nothing has to be waited for
+ * @iopt: the map
+ * @user: who wants the pages
+ * @request: the range, and what for
+ * @out_pages: written on success: the pages, in the order of their IOVA
+ *
+ * It is like that where others have pinned the same: it takes no longer than to find
+ * the area.
+ *
+ * Context: the map's lock held for reading, with @user in the map, and not leaving;
+ * does not sleep.
+ * Return: false with nothing done, also if iopt_pin() will not like the range.
+ */
+bool iopt_pin_at_once(struct io_pagetable *iopt, struct iopt_user *user,
+		      const struct iopt_access_request *request,
+		      struct page **out_pages)
+{
+	unsigned long more_bytes = request->last_iova - request->first_iova;
+	struct iopt_access_piece piece;
+	struct iopt_area *area;
+	unsigned long npages;
+
+	area = iopt_area_at_once(iopt, request->first_iova, more_bytes,
+				 request->write);
+	if (!area)
+		return false;
+	piece.first_byte = iopt_slice_byte(&area->slice, request->first_iova);
+	piece.length = more_bytes + 1;
+	npages = iopt_piece_npages(&piece);
+	if (!iopt_pages_try_pin_again(area->slice.pages,
+				      iopt_piece_index(&piece), npages,
+				      out_pages))
+		return false;
+	iopt_count_pinned(area, user, npages);
+	return true;
+}
+
+/**
+ * iopt_unpin_at_once() - iopt_unpin() if nothing has to be waited for
+ * @iopt: the map
+ * @user: who pinned them
+ * @iova: first byte
+ * @last_iova: last byte, inclusive
+ *
+ * It is like that where others have pinned the same: their pins stay.
+ *
+ * Context: the map's lock held for reading, with @user in the map; does not sleep.
+ * Return: false with nothing done.
+ */
+bool iopt_unpin_at_once(struct io_pagetable *iopt, struct iopt_user *user,
+			unsigned long iova, unsigned long last_iova)
+{
+	struct iopt_area *area = iopt_area_of_all(iopt, iova, last_iova - iova);
+	struct iopt_access_piece piece;
+	unsigned long npages;
+
+	if (!area)
+		return false;
+	piece.first_byte = iopt_slice_byte(&area->slice, iova);
+	piece.length = last_iova - iova + 1;
+	npages = iopt_piece_npages(&piece);
+	if (atomic_long_read(&area->pinned_pages) < npages ||
+	    !iopt_pages_try_unpin(area->slice.pages, iopt_piece_index(&piece),
+				  npages))
+		return false;
+	iopt_count_unpinned(area, user, npages);
+	return true;
 }
 
 /**
@@ -572,20 +623,13 @@ void iopt_unpin(struct io_pagetable *iopt, struct iopt_user *user,
 bool iopt_rw_at_once(struct io_pagetable *iopt, unsigned long iova,
 		     struct iopt_rw *rw)
 {
-	struct iopt_area *area = iopt_area_from(iopt, iova);
-	struct iopt_slice *slice;
+	struct iopt_area *area = iopt_area_at_once(iopt, iova, rw->length - 1,
+						   rw->write);
 
-	lockdep_assert_held(&iopt->iova_rwsem);
-
-	if (!area || area->state != IOPT_AREA_LIVE)
+	if (!area)
 		return false;
-	slice = &area->slice;
-	if (slice->iova.first_iova > iova ||
-	    slice->iova.last_iova - iova < rw->length - 1 ||
-	    !iopt_slice_allows(slice, rw->write))
-		return false;
-	rw->first_byte = iopt_slice_byte(slice, iova);
-	return iopt_slice_rw_page(slice, rw);
+	rw->first_byte = iopt_slice_byte(&area->slice, iova);
+	return iopt_slice_rw_page(&area->slice, rw);
 }
 
 /**

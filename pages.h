@@ -35,7 +35,6 @@
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
-#include <linux/xarray.h>
 
 #include "domain_io.h"
 #include "gate.h"
@@ -98,6 +97,9 @@ struct iopt_owner_cache {
  *	may sleep as long as user space likes. Return: pages added, more than 0,
  *	or -errno with nothing pinned by this call
  * @unpin: give a run of pages back
+ * @pin_pages: as @pin, for who wants the pages and no batch: pin up to that many and
+ *	write them down
+ * @unpin_pages: give pages back that are no long runs
  * @charge: charge pages to the owner's limit before they are pinned
  * @uncharge: take a charge back; cannot fail
  * @release: drop what the source holds, when the last reference goes
@@ -108,6 +110,10 @@ struct pfn_source_ops {
 		    unsigned long first_index, unsigned long max_pages);
 	void (*unpin)(struct iopt_pages *pages, unsigned long pfn,
 		      unsigned long npages);
+	long (*pin_pages)(struct iopt_pages *pages, struct page **out_pages,
+			  unsigned long first_index, unsigned long max_pages);
+	void (*unpin_pages)(struct iopt_pages *pages, struct page **upages,
+			    unsigned long npages);
 	int (*charge)(struct iopt_pages *pages, unsigned long npages);
 	void (*uncharge)(struct iopt_pages *pages, unsigned long npages);
 	void (*release)(struct iopt_pages *pages);
@@ -125,7 +131,7 @@ struct pfn_source_ops {
  * @slices: coverage: the slices pinned pages show through, by index
  * @records: PFNs by index, struct pfn_record; what is not in one is scattered
  *	and read back from a domain
- * @held: the xarray tier: what accesses pin; NULL until the first one did
+ * @held: the third tier: what accesses pin; NULL until the first one did
  * @ops: where the pages come from
  * @owner: whose they are, and who is charged
  * @npinned: pages pinned now; each of them is charged (I7). For tests
@@ -147,56 +153,22 @@ struct iopt_pages {
 #endif
 };
 
-/* Pages of a block: one bit each. */
-#define IOPT_BLOCK_PAGES BITS_PER_LONG
-
-/**
- * struct iopt_held_bulk - pins of many pages, counted once for all of them
- * @first_index: the first page
- * @last_index: the last one, inclusive
- * @pins: how many pins accesses have on each, beyond those counted in its block
- */
-struct iopt_held_bulk {
-	unsigned long first_index;
-	unsigned long last_index;
-	u32 pins;
-};
-
-/**
- * struct iopt_held_block - neighbouring pages, of which accesses have pinned some
- * @pinned: a bit for each page that is; not 0 but while the block is made
- * @bulk_head: the block whose @bulk reaches into this one, or NULL. All pages of
- *	the bulk are pinned
- * @bulk: means something if @bulk_head is this block, in which it begins then
- * @more_pins: how many pins accesses have on each beyond the first
- * @pfns: the PFN of each page that is pinned
- */
-struct iopt_held_block {
-	unsigned long pinned;
-	struct iopt_held_block *bulk_head;
-	struct iopt_held_bulk bulk;
-	u32 more_pins[IOPT_BLOCK_PAGES];
-	unsigned long pfns[IOPT_BLOCK_PAGES];
-};
-
 /**
  * struct iopt_held - the pages that accesses have pinned
- * @blocks: struct iopt_held_block, by index / IOPT_BLOCK_PAGES. Its lock guards
- *	which there are, and all of them but their @pfns
+ * @lock: guards the rest, but for @pages of the blocks
+ * @blocks: struct iopt_held_block, by index; they do not overlap
+ * @recent: the block that was last asked for without a section, or NULL
  *
- * @recent: the block that was last asked for without a section, or NULL. Changed
- *	under the lock that begins sections, while nobody is in one; or in a section
- *	and under that of @blocks, to NULL
- * @recent_nr: its index / IOPT_BLOCK_PAGES
- *
- * Whether an index is pinned, and its PFN, is changed in a section over it only. The
- * iopt_held_try_ functions are for those who have the lock that begins sections,
- * while nobody is in one: they have it all to themselves.
+ * Whether an index is pinned, and its page, is changed in a section over it only. The
+ * functions with try_ in their names are for those who have the lock that begins sections,
+ * while nobody is in one: they have it all to themselves, and do without @lock. They
+ * make no block and end none: who asks without a section meets none that is not
+ * there, but with them around, its answer is a guess all the more.
  */
 struct iopt_held {
-	struct xarray blocks;
+	spinlock_t lock; /* blocks, recent */
+	struct rb_root blocks;
 	struct iopt_held_block *recent;
-	unsigned long recent_nr;
 };
 
 /*
@@ -341,7 +313,7 @@ struct iopt_slice {
  * enum iopt_tier - who keeps a page pinned, and hence knows its PFN
  * @IOPT_TIER_NONE: nobody
  * @IOPT_TIER_SLICE: a slice: a record or a domain knows it
- * @IOPT_TIER_HELD: an access: the xarray knows it
+ * @IOPT_TIER_HELD: an access: a block of the tier knows it
  */
 enum iopt_tier {
 	IOPT_TIER_NONE,
@@ -780,37 +752,34 @@ void iopt_gather_end(struct iopt_gather *gather);
 void iopt_held_free(struct iopt_held *held);
 struct iopt_held *iopt_pages_make_held(struct iopt_pages *pages);
 unsigned long iopt_held_peek(struct iopt_held *held, unsigned long index);
-unsigned long iopt_held_from(struct iopt_held *held, unsigned long first_index,
-			     unsigned long last_index);
-unsigned long iopt_held_last(struct iopt_held *held, unsigned long first_index,
-			     unsigned long last_index);
+bool iopt_held_cover(struct iopt_held *held, unsigned long first_index,
+		     unsigned long *last_index);
+struct page **iopt_held_pages(struct iopt_held *held, unsigned long index,
+			      unsigned long *npages);
 unsigned long iopt_held_read(struct iopt_held *held, unsigned long first_index,
 			     unsigned long npages, struct pfn_batch *batch);
-const unsigned long *iopt_held_pfns(struct iopt_held *held, unsigned long index,
-				    unsigned long *npages);
 unsigned long iopt_held_pin(struct iopt_held *held, unsigned long first_index,
 			    struct page *const *upages, unsigned long npages);
 unsigned long iopt_held_pin_again(struct iopt_held *held,
 				  unsigned long first_index,
 				  unsigned long npages,
 				  struct page **out_pages);
-unsigned long iopt_held_unpin(struct iopt_held *held, unsigned long first_index,
-			      unsigned long last_index, struct pfn_batch *batch);
+struct page **iopt_held_last_pins(struct iopt_held *held, unsigned long index,
+				  unsigned long *npages);
+void iopt_held_unpin(struct iopt_held *held, unsigned long first_index,
+		     unsigned long npages);
 unsigned long iopt_held_try_peek(struct iopt_held *held, unsigned long index);
-bool iopt_held_try_pin(struct iopt_held *held, unsigned long index,
-		       struct page **out_page);
-bool iopt_held_try_unpin(struct iopt_held *held, unsigned long first_index,
-			 unsigned long last_index);
+bool iopt_pages_try_pin_again(struct iopt_pages *pages,
+			      unsigned long first_index, unsigned long npages,
+			      struct page **out_pages);
+bool iopt_pages_try_unpin(struct iopt_pages *pages, unsigned long first_index,
+			  unsigned long npages);
 
 /* pages_access.c */
 int iopt_pages_add_access(struct iopt_pages *pages, unsigned long first_index,
 			  unsigned long npages, struct page **out_pages);
 bool iopt_pages_remove_access(struct iopt_pages *pages,
 			      unsigned long first_index, unsigned long npages);
-bool iopt_pages_try_pin_again(struct iopt_pages *pages, unsigned long index,
-			      struct page **out_page);
-bool iopt_pages_try_unpin(struct iopt_pages *pages, unsigned long first_index,
-			  unsigned long npages);
 
 /* pages_rw.c */
 int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw);

@@ -7,23 +7,8 @@
 
 #include "pages.h"
 
-/* Runs unpinned at a time. */
-#define IOPT_UNPIN_RUNS 1024UL
-
-/* Undo iopt_held_pin(): whose the pages were, theirs they are. */
-static void iopt_held_forget(struct iopt_held *held, unsigned long first_index,
-			     unsigned long npages)
-{
-	unsigned long end_index = first_index + npages;
-	unsigned long index = first_index;
-	struct pfn_batch batch __uninitialized;
-
-	pfn_batch_init(&batch);
-	while (index != end_index) {
-		index = iopt_held_unpin(held, index, end_index - 1, &batch);
-		pfn_batch_clear(&batch);
-	}
-}
+/* What more than so many take to be told who has pinned them is not felt. */
+#define IOPT_ACCESS_FREE_PAGES 512UL
 
 static void iopt_batch_to_pages(const struct pfn_batch *batch,
 				struct page **out_pages)
@@ -57,7 +42,7 @@ static long iopt_access_commit(struct iopt_gather *gather,
 	iopt_batch_to_pages(gather->batch, out_pages);
 	done = iopt_held_pin(held, gather->first_index, out_pages, npages);
 	if (done != npages) {
-		iopt_held_forget(held, gather->first_index, done);
+		iopt_held_unpin(held, gather->first_index, done);
 		return -ENOMEM;
 	}
 	iopt_gather_keep(gather);
@@ -84,138 +69,171 @@ static long iopt_access_step(struct iopt_gather *gather, struct iopt_held *held,
 	return rc;
 }
 
-/* Pin one page if nobody has, without a section. Return: 0 or -errno. */
-static int iopt_access_pin_page(struct iopt_pages *pages, struct iopt_pin *pin,
-				unsigned long index)
+/* Does nobody keep any page of a range pinned? */
+static bool iopt_pages_are_free(struct iopt_pages *pages,
+				const struct iopt_busy *busy)
 {
-	struct iopt_cover cover = { .first_index = index, .last_index = index };
+	struct iopt_cover cover = {
+		.first_index = busy->first_index,
+		.last_index = busy->last_index,
+	};
+
+	return iopt_pages_cover(pages, &cover) == IOPT_TIER_NONE &&
+	       cover.last_index == busy->last_index;
+}
+
+/* Give back pages that nobody uses any more. */
+static void iopt_pages_unpin_array(struct iopt_pages *pages,
+				   struct page **upages, unsigned long npages)
+{
+	struct pfn_batch batch __uninitialized;
+
+	if (npages == 1) {
+		pages->ops->unpin(pages, page_to_pfn(*upages), 1);
+		return;
+	}
+	/* A few runs take less than to have each page looked at. */
+	pfn_batch_init(&batch);
+	if (pfn_batch_add_pages(&batch, upages, npages) == npages)
+		iopt_pages_unpin_front(pages, &batch, npages);
+	else
+		pages->ops->unpin_pages(pages, upages, npages);
+}
+
+/*
+ * Pin all of a range for an access, that nobody seems to have pinned.
+ *
+ * Return: 0 with the pages in @out_pages; -EAGAIN or -errno with nothing pinned.
+ */
+static int iopt_access_pin_free(struct iopt_pages *pages,
+				const struct iopt_busy *busy,
+				struct page **out_pages)
+{
+	unsigned long npages = busy->last_index - busy->first_index + 1;
 	long rc;
 
-	pfn_batch_init(&pin->batch);
-	if (iopt_pages_cover(pages, &cover) != IOPT_TIER_NONE)
-		return 0;
-	rc = pages->ops->charge(pages, 1);
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	rc = pages->ops->charge(pages, npages);
 	if (rc)
 		return rc;
-	rc = pages->ops->pin(pages, pin, index, 1);
-	if (rc > 0)
+	rc = pages->ops->pin_pages(pages, out_pages, busy->first_index, npages);
+	if (rc == npages)
 		return 0;
-	pages->ops->uncharge(pages, 1);
+	if (rc > 0) {
+		iopt_pages_unpin_array(pages, out_pages, rc);
+		rc = -EAGAIN;
+	}
+	pages->ops->uncharge(pages, npages);
 	return rc;
 }
 
-/* In a section: hand the page to the access, if it is whose it was taken for. */
-static int iopt_access_commit_page(struct iopt_pages *pages,
-				   struct iopt_pin *pin, unsigned long index)
+/* In the section: hand over what was pinned, if nobody else has since. */
+static int iopt_access_commit_free(struct iopt_pages *pages,
+				   const struct iopt_busy *busy,
+				   struct page **out_pages)
 {
-	bool is_ours = !pfn_batch_is_empty(&pin->batch);
-	unsigned long pfn;
+	unsigned long npages = busy->last_index - busy->first_index + 1;
+	unsigned long done;
 
-	spin_lock(&pages->lock);
-	pfn = iopt_pages_peek(pages, index);
-	spin_unlock(&pages->lock);
-	if (is_ours != !pfn || pfn == IOPT_PFN_UNKNOWN)
+	if (!iopt_pages_are_free(pages, busy))
 		return -EAGAIN;
-	if (!is_ours)
-		*pin->upages = pfn_to_page(pfn);
-	if (iopt_held_pin(pages->held, index, pin->upages, 1) != 1)
+	done = iopt_held_pin(pages->held, busy->first_index, out_pages, npages);
+	if (done != npages) {
+		iopt_held_unpin(pages->held, busy->first_index, done);
 		return -ENOMEM;
-	if (is_ours) {
-		iopt_pages_add_pinned(pages, 1);
-		pfn_batch_clear(&pin->batch);
 	}
+	iopt_pages_add_pinned(pages, npages);
 	return 0;
 }
 
 /*
- * What most users pin at a time is one page, and that needs none of what finds out
- * whose many pages are.
+ * What is pinned at a time is mostly not much, and nobody else's. That needs none of
+ * what finds out whose many pages are.
  *
- * Return: 0; -EAGAIN that was a wrong guess; -errno.
+ * Return: 0; -EAGAIN it is not like that; -errno.
  */
-static int iopt_access_add_page(struct iopt_pages *pages, unsigned long index,
-				struct page **out_page)
+static int iopt_access_add_free(struct iopt_pages *pages,
+				struct iopt_busy *busy, struct page **out_pages)
 {
-	struct iopt_busy busy = { .first_index = index, .last_index = index };
-	struct iopt_pin pin __uninitialized;
+	unsigned long npages = busy->last_index - busy->first_index + 1;
 	int rc;
 
-	if (fatal_signal_pending(current))
-		return -EINTR;
-	pin.upages = out_page;
-	pin.max_upages = 1;
-	rc = iopt_access_pin_page(pages, &pin, index);
+	rc = iopt_access_pin_free(pages, busy, out_pages);
 	if (rc)
 		return rc;
-	iopt_pages_lock_range(pages, &busy);
-	rc = iopt_access_commit_page(pages, &pin, index);
-	iopt_pages_unlock_range(pages, &busy);
-	if (pfn_batch_is_empty(&pin.batch))
-		return rc;
-	iopt_pages_unpin_front(pages, &pin.batch, 1);
-	pages->ops->uncharge(pages, 1);
+	iopt_pages_lock_range(pages, busy);
+	rc = iopt_access_commit_free(pages, busy, out_pages);
+	iopt_pages_unlock_range(pages, busy);
+	if (rc) {
+		iopt_pages_unpin_array(pages, out_pages, npages);
+		pages->ops->uncharge(pages, npages);
+	}
+	return rc;
+}
+
+/* Pin one page that somebody has pinned. Return: as iopt_access_add_free(). */
+static int iopt_access_add_pinned(struct iopt_pages *pages,
+				  struct iopt_busy *busy,
+				  struct page **out_page)
+{
+	unsigned long pfn;
+	int rc = -EAGAIN;
+
+	iopt_pages_lock_range(pages, busy);
+	spin_lock(&pages->lock);
+	pfn = iopt_pages_peek(pages, busy->first_index);
+	spin_unlock(&pages->lock);
+	if (pfn && pfn != IOPT_PFN_UNKNOWN) {
+		*out_page = pfn_to_page(pfn);
+		rc = iopt_held_pin(pages->held, busy->first_index, out_page,
+				   1) ? 0 : -ENOMEM;
+	}
+	iopt_pages_unlock_range(pages, busy);
 	return rc;
 }
 
 /* Pin those of the first pages again that accesses have. Return: how many. */
 static unsigned long iopt_access_add_held(struct iopt_pages *pages,
-					  unsigned long first_index,
-					  unsigned long npages,
+					  struct iopt_busy *busy,
 					  struct page **out_pages)
 {
-	struct iopt_busy busy = {
-		.first_index = first_index,
-		.last_index = first_index + npages - 1,
-	};
+	unsigned long npages = busy->last_index - busy->first_index + 1;
 	unsigned long done;
 
-	iopt_pages_lock_range(pages, &busy);
-	done = iopt_held_pin_again(pages->held, first_index, npages, out_pages);
-	iopt_pages_unlock_range(pages, &busy);
+	iopt_pages_lock_range(pages, busy);
+	done = iopt_held_pin_again(pages->held, busy->first_index, npages,
+				   out_pages);
+	iopt_pages_unlock_range(pages, busy);
 	return done;
 }
 
-/**
- * iopt_pages_try_pin_again() - pin a page again that an access has pinned
- * @pages: the pages
- * @index: the page
- * @out_page: written on success: the page
- *
- * As iopt_pages_add_access() would, if nothing has to be waited for: what holds for
- * iopt_slice_rw_page() holds for this.
- *
- * Context: any lock that is taken before @pages->lock; does not sleep.
- * Return: false with nothing done.
- */
-bool iopt_pages_try_pin_again(struct iopt_pages *pages, unsigned long index,
-			      struct page **out_page)
+/* All that takes more than the above: @busy from its @done first pages on. */
+static int iopt_access_add_mixed(struct iopt_pages *pages,
+				 const struct iopt_busy *busy,
+				 unsigned long done, struct page **out_pages)
 {
-	guard(spinlock)(&pages->lock);
+	unsigned long first_index = busy->first_index;
+	unsigned long npages = busy->last_index - first_index + 1;
+	struct iopt_gather gather __uninitialized;
+	long rc = 0;
 
-	return hlist_empty(&pages->busy) && pages->held &&
-	       iopt_held_try_pin(pages->held, index, out_page);
-}
-
-/**
- * iopt_pages_try_unpin() - give up pins of an in-kernel user that are not the last
- * @pages: the pages
- * @first_index: the first page
- * @npages: how many, at least 1
- *
- * As iopt_pages_remove_access() would, if nothing has to be waited for and it comes
- * down to a single number.
- *
- * Context: any lock that is taken before @pages->lock; does not sleep.
- * Return: false with nothing done.
- */
-bool iopt_pages_try_unpin(struct iopt_pages *pages, unsigned long first_index,
-			  unsigned long npages)
-{
-	guard(spinlock)(&pages->lock);
-
-	return hlist_empty(&pages->busy) && pages->held &&
-	       iopt_held_try_unpin(pages->held, first_index,
-				   first_index + npages - 1);
+	gather.pages = pages;
+	gather.self = NULL;
+	gather.end_index = first_index + npages;
+	iopt_gather_init(&gather, first_index + done, out_pages + done);
+	while (rc >= 0 && done != npages) {
+		rc = iopt_access_step(&gather, pages->held, first_index + done,
+				      out_pages + done);
+		if (rc > 0)
+			done += rc;
+	}
+	iopt_gather_end(&gather);
+	if (rc >= 0)
+		return 0;
+	if (done)
+		iopt_pages_remove_access(pages, first_index, done);
+	return rc;
 }
 
 /**
@@ -236,121 +254,88 @@ bool iopt_pages_try_unpin(struct iopt_pages *pages, unsigned long first_index,
 int iopt_pages_add_access(struct iopt_pages *pages, unsigned long first_index,
 			  unsigned long npages, struct page **out_pages)
 {
-	struct iopt_held *held = iopt_pages_make_held(pages);
+	struct iopt_busy busy = {
+		.first_index = first_index,
+		.last_index = first_index + npages - 1,
+	};
 	unsigned long done = 0;
-	struct iopt_gather gather __uninitialized;
-	long rc = 0;
+	int rc = -EAGAIN;
 
-	if (!held)
+	if (!iopt_pages_make_held(pages))
 		return -ENOMEM;
-	if (npages == 1) {
-		rc = iopt_access_add_page(pages, first_index, out_pages);
-		if (rc != -EAGAIN)
-			return rc;
-		rc = 0;
-	} else if (iopt_held_peek(held, first_index)) {
-		done = iopt_access_add_held(pages, first_index, npages,
-					    out_pages);
-		if (done == npages)
-			return 0;
-	}
-	gather.pages = pages;
-	gather.self = NULL;
-	gather.end_index = first_index + npages;
-	iopt_gather_init(&gather, first_index + done, out_pages + done);
-	while (rc >= 0 && done != npages) {
-		rc = iopt_access_step(&gather, held, first_index + done,
-				      out_pages + done);
-		if (rc > 0)
-			done += rc;
-	}
-	iopt_gather_end(&gather);
-	if (rc >= 0)
+	if (npages <= IOPT_ACCESS_FREE_PAGES && iopt_pages_are_free(pages, &busy))
+		rc = iopt_access_add_free(pages, &busy, out_pages);
+	else if (npages == 1)
+		rc = iopt_access_add_pinned(pages, &busy, out_pages);
+	else if (iopt_held_peek(pages->held, first_index))
+		done = iopt_access_add_held(pages, &busy, out_pages);
+	if (done == npages)
 		return 0;
-	if (done)
-		iopt_pages_remove_access(pages, first_index, done);
-	return rc;
+	if (rc != -EAGAIN)
+		return rc;
+	return iopt_access_add_mixed(pages, &busy, done, out_pages);
 }
 
-/* Unpin what only one access needs of pages that slices cover all or none of. */
-static unsigned long iopt_access_release(struct iopt_pages *pages,
-					 const struct iopt_cover *cover,
-					 struct pfn_batch *batch)
+/* Unpin pages that one access needs, and no slice. Return: how many. */
+static unsigned long iopt_access_release_uncovered(struct iopt_pages *pages,
+						   unsigned long first_index,
+						   unsigned long last_index)
 {
-	unsigned long index = cover->first_index;
+	unsigned long index = first_index;
 	unsigned long unpinned = 0;
 
-	while (index <= cover->last_index) {
-		index = iopt_held_unpin(pages->held, index, cover->last_index,
-					batch);
-		if (cover->slice) {
-			pfn_batch_clear(batch);
-		} else {
-			unpinned += batch->npfns;
-			iopt_pages_unpin_front(pages, batch, batch->npfns);
+	while (index <= last_index) {
+		unsigned long npages = last_index - index + 1;
+		struct page **upages = iopt_held_last_pins(pages->held, index,
+							   &npages);
+
+		if (upages) {
+			iopt_pages_unpin_array(pages, upages, npages);
+			unpinned += npages;
 		}
-		cond_resched();
+		index += npages;
+		if (index <= last_index)
+			cond_resched();
 	}
 	return unpinned;
 }
 
-static unsigned long iopt_access_release_all(struct iopt_pages *pages,
-					     unsigned long first_index,
-					     unsigned long npages)
+/*
+ * In the section: unpin what nobody will need. The pages are still in their blocks
+ * then, where nobody looks at them meanwhile, so it takes no memory to remember them.
+ */
+static unsigned long iopt_access_release(struct iopt_pages *pages,
+					 const struct iopt_busy *busy)
 {
-	unsigned long end_index = first_index + npages;
-	unsigned long index = first_index;
+	unsigned long index = busy->first_index;
 	unsigned long unpinned = 0;
-	struct pfn_batch batch __uninitialized;
 
-	pfn_batch_init(&batch);
-	pfn_batch_reserve(&batch, min(npages, IOPT_UNPIN_RUNS),
-			  READ_ONCE(iopt_temp_bytes_limit));
-	while (index != end_index) {
+	while (index <= busy->last_index) {
 		struct iopt_cover cover = {
 			.first_index = index,
-			.last_index = end_index - 1,
+			.last_index = busy->last_index,
 		};
 
-		iopt_pages_cover_slice(pages, &cover);
-		unpinned += iopt_access_release(pages, &cover, &batch);
+		if (iopt_pages_cover_slice(pages, &cover) == IOPT_TIER_NONE)
+			unpinned += iopt_access_release_uncovered(pages, index,
+							cover.last_index);
 		index = cover.last_index + 1;
 	}
-	pfn_batch_destroy(&batch);
+	iopt_held_unpin(pages->held, busy->first_index,
+			busy->last_index - busy->first_index + 1);
 	iopt_pages_add_pinned(pages, -unpinned);
 	return unpinned;
 }
 
-/* The same of one page. */
-static unsigned long iopt_access_release_page(struct iopt_pages *pages,
-					      unsigned long index)
-{
-	struct iopt_cover cover = { .first_index = index, .last_index = index };
-	struct pfn_batch batch __uninitialized;
-
-	pfn_batch_init(&batch);
-	iopt_held_unpin(pages->held, index, index, &batch);
-	if (pfn_batch_is_empty(&batch) ||
-	    iopt_pages_cover_slice(pages, &cover) != IOPT_TIER_NONE)
-		return 0;
-	iopt_pages_unpin_front(pages, &batch, 1);
-	iopt_pages_add_pinned(pages, -1);
-	return 1;
-}
-
 /* Does every page have a pin that can be given up? */
 static bool iopt_pages_are_held(struct iopt_pages *pages,
-				unsigned long first_index,
-				unsigned long last_index)
+				const struct iopt_busy *busy)
 {
 	struct iopt_held *held = READ_ONCE(pages->held);
+	unsigned long last_index = busy->last_index;
 
-	if (!held)
-		return false;
-	if (first_index == last_index)
-		return iopt_held_peek(held, first_index);
-	return iopt_held_from(held, first_index, last_index) == first_index &&
-	       iopt_held_last(held, first_index, last_index) == last_index;
+	return held && iopt_held_cover(held, busy->first_index, &last_index) &&
+	       last_index == busy->last_index;
 }
 
 /**
@@ -375,12 +360,9 @@ bool iopt_pages_remove_access(struct iopt_pages *pages,
 	bool are_held;
 
 	iopt_pages_lock_range(pages, &busy);
-	are_held = iopt_pages_are_held(pages, busy.first_index,
-				       busy.last_index);
-	if (are_held && npages == 1)
-		unpinned = iopt_access_release_page(pages, first_index);
-	else if (are_held)
-		unpinned = iopt_access_release_all(pages, first_index, npages);
+	are_held = iopt_pages_are_held(pages, &busy);
+	if (are_held)
+		unpinned = iopt_access_release(pages, &busy);
 	iopt_pages_unlock_range(pages, &busy);
 	pages->ops->uncharge(pages, unpinned);
 	return are_held;

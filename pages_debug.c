@@ -9,9 +9,9 @@
 #include <linux/bitmap.h>
 #include <linux/list.h>
 #include <linux/mm.h>
-#include <linux/xarray.h>
 
 #include "debug.h"
+#include "held_block.h"
 #include "pages.h"
 #include "pfn_extents.h"
 
@@ -126,58 +126,44 @@ static void iopt_census_held_page(struct iopt_pages *pages,
 		IOMMUFD_ASSERT(pfn == held_pfn);
 }
 
-/* The pages of a bulk are pinned, and their blocks know it. */
-static void iopt_census_bulk(struct iopt_held *held,
-			     const struct iopt_held_block *head)
+/* A block is behind the one in front of it, and counts what is pinned in it. */
+static void iopt_census_block(struct iopt_pages *pages,
+			      const struct iopt_held_block *block,
+			      struct iopt_pages_census *census)
 {
-	const struct iopt_held_bulk *bulk = &head->bulk;
+	const u32 *counts = (const u32 *)&block->pages[block->npages];
+	u32 nr_counted = 0;
 
-	for (unsigned long index = bulk->first_index;
-	     index <= bulk->last_index; index++) {
-		const struct iopt_held_block *block =
-			xa_load(&held->blocks, index / IOPT_BLOCK_PAGES);
+	for (u32 i = 0; i < block->npages; i++) {
+		u32 count = block->has_counts ? counts[i] : 0;
 
-		IOMMUFD_ASSERT(block && block->bulk_head == head);
-		IOMMUFD_ASSERT(block->pinned >> index % IOPT_BLOCK_PAGES & 1);
+		if (count)
+			nr_counted++;
+		if (count || block->pins)
+			iopt_census_held_page(pages, block->first_index + i,
+					      page_to_pfn(block->pages[i]),
+					      census);
 	}
-}
-
-/* A block is in no bulk, or in one that reaches into it. */
-static void iopt_census_block(struct iopt_held *held, unsigned long nr,
-			      const struct iopt_held_block *block)
-{
-	const struct iopt_held_block *head = block->bulk_head;
-
-	if (!head)
-		return;
-	IOMMUFD_ASSERT(head->bulk_head == head);
-	IOMMUFD_ASSERT(head->bulk.first_index / IOPT_BLOCK_PAGES <= nr);
-	IOMMUFD_ASSERT(head->bulk.last_index / IOPT_BLOCK_PAGES >= nr);
-	if (head == block)
-		iopt_census_bulk(held, head);
+	IOMMUFD_ASSERT(nr_counted == block->nr_counted);
+	IOMMUFD_ASSERT(nr_counted || block->pins);
 }
 
 static void iopt_census_held(struct iopt_pages *pages,
 			     struct iopt_pages_census *census)
 {
-	struct iopt_held *held = pages->held;
-	struct iopt_held_block *block;
-	unsigned long nr;
+	unsigned long end_index = 0;
+	struct rb_node *rb;
 
-	if (!held)
+	if (!pages->held)
 		return;
-	xa_for_each(&held->blocks, nr, block) {
-		IOMMUFD_ASSERT(block->pinned);
-		iopt_census_block(held, nr, block);
-		for (unsigned int i = 0; i < IOPT_BLOCK_PAGES; i++) {
-			bool is_pinned = block->pinned >> i & 1;
+	for (rb = rb_first(&pages->held->blocks); rb; rb = rb_next(rb)) {
+		const struct iopt_held_block *block =
+			rb_entry(rb, struct iopt_held_block, node);
 
-			IOMMUFD_ASSERT(is_pinned || !block->more_pins[i]);
-			if (is_pinned)
-				iopt_census_held_page(pages,
-						      nr * IOPT_BLOCK_PAGES + i,
-						      block->pfns[i], census);
-		}
+		IOMMUFD_ASSERT(block->first_index >= end_index);
+		IOMMUFD_ASSERT(block->npages);
+		end_index = block->first_index + block->npages;
+		iopt_census_block(pages, block, census);
 	}
 }
 
@@ -241,11 +227,12 @@ static void iopt_debug_count(const struct iopt_pages *pages,
 static bool iopt_pages_are_many(struct iopt_pages *pages)
 {
 	unsigned long index = IOPT_DEBUG_MAX_PAGES;
-	unsigned long nr = index / IOPT_BLOCK_PAGES;
+	struct rb_node *rb = pages->held ? rb_last(&pages->held->blocks) : NULL;
+	const struct iopt_held_block *block =
+		rb_entry_safe(rb, struct iopt_held_block, node);
 
 	return span_tree_first(&pages->slices, index, ULONG_MAX) ||
-	       (pages->held && xa_find(&pages->held->blocks, &nr, ULONG_MAX,
-				       XA_PRESENT));
+	       (block && block->first_index + block->npages > index);
 }
 
 /**

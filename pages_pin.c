@@ -169,7 +169,8 @@ long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
 
 static noinline long iopt_pin_remote(struct iopt_pages *pages,
 				     unsigned long address,
-				     unsigned long npages, struct iopt_pin *pin,
+				     unsigned long npages,
+				     struct page **upages,
 				     unsigned int gup_flags)
 {
 	struct mm_struct *mm = pages->owner->mm;
@@ -183,25 +184,24 @@ static noinline long iopt_pin_remote(struct iopt_pages *pages,
 		mmput(mm);
 		return -EINTR;
 	}
-	pinned = pin_user_pages_remote(mm, address, npages, gup_flags,
-				       pin->upages, &locked);
+	pinned = pin_user_pages_remote(mm, address, npages, gup_flags, upages,
+				       &locked);
 	if (locked)
 		mmap_read_unlock(mm);
 	mmput(mm);
 	return pinned;
 }
 
-static long iopt_user_pin(struct iopt_pages *pages, struct iopt_pin *pin,
-			  unsigned long first_index, unsigned long max_pages)
+static long iopt_user_pin_pages(struct iopt_pages *pages,
+				struct page **out_pages,
+				unsigned long first_index,
+				unsigned long max_pages)
 {
 	unsigned long address = (pages->uptr & PAGE_MASK) +
 				first_index * PAGE_SIZE;
 	unsigned int gup_flags = FOLL_LONGTERM;
-	size_t added;
 	long pinned;
 
-	max_pages = min3(max_pages, pin->max_upages,
-			 (unsigned long)pfn_batch_room(&pin->batch));
 	iommufd_test_slow_source(address, max_pages);
 	if (iommufd_should_fail())
 		return -EFAULT;
@@ -211,12 +211,25 @@ static long iopt_user_pin(struct iopt_pages *pages, struct iopt_pin *pin,
 
 	if (current->mm == pages->owner->mm)
 		pinned = pin_user_pages_fast(address, max_pages, gup_flags,
-					     pin->upages);
+					     out_pages);
 	else
-		pinned = iopt_pin_remote(pages, address, max_pages, pin,
+		pinned = iopt_pin_remote(pages, address, max_pages, out_pages,
 					 gup_flags);
-	if (pinned <= 0)
-		return pinned ?: -EFAULT;
+	return pinned ?: -EFAULT;
+}
+
+static long iopt_user_pin(struct iopt_pages *pages, struct iopt_pin *pin,
+			  unsigned long first_index, unsigned long max_pages)
+{
+	size_t added;
+	long pinned;
+
+	max_pages = min3(max_pages, pin->max_upages,
+			 (unsigned long)pfn_batch_room(&pin->batch));
+	pinned = iopt_user_pin_pages(pages, pin->upages, first_index,
+				     max_pages);
+	if (pinned < 0)
+		return pinned;
 
 	added = pfn_batch_add_pages(&pin->batch, pin->upages, pinned);
 	if (WARN_ON_ONCE(added < pinned))
@@ -232,6 +245,12 @@ static void iopt_user_unpin(struct iopt_pages *pages, unsigned long pfn,
 					 pages->ops->writable);
 }
 
+static void iopt_user_unpin_pages(struct iopt_pages *pages,
+				  struct page **upages, unsigned long npages)
+{
+	unpin_user_pages_dirty_lock(upages, npages, pages->ops->writable);
+}
+
 static void iopt_user_release(struct iopt_pages *pages)
 {
 	iopt_owner_put(pages->owner);
@@ -240,6 +259,8 @@ static void iopt_user_release(struct iopt_pages *pages)
 #define IOPT_USER_OPS						\
 	.pin = iopt_user_pin,					\
 	.unpin = iopt_user_unpin,				\
+	.pin_pages = iopt_user_pin_pages,			\
+	.unpin_pages = iopt_user_unpin_pages,			\
 	.charge = iopt_pages_charge,				\
 	.uncharge = iopt_pages_uncharge,			\
 	.release = iopt_user_release

@@ -429,19 +429,11 @@ enum iopt_tier iopt_pages_cover(struct iopt_pages *pages,
 {
 	struct iopt_held *held = READ_ONCE(pages->held);
 	enum iopt_tier tier = iopt_pages_cover_slice(pages, cover);
-	unsigned long index;
 
-	if (tier != IOPT_TIER_NONE || !held)
-		return tier;
-	index = iopt_held_from(held, cover->first_index, cover->last_index);
-	if (index == cover->first_index) {
-		cover->last_index = iopt_held_last(held, index,
-						   cover->last_index);
+	if (tier == IOPT_TIER_NONE && held &&
+	    iopt_held_cover(held, cover->first_index, &cover->last_index))
 		return IOPT_TIER_HELD;
-	}
-	if (index <= cover->last_index)
-		cover->last_index = index - 1;
-	return IOPT_TIER_NONE;
+	return tier;
 }
 
 /**

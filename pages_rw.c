@@ -118,8 +118,8 @@ static void iopt_rw_run(struct iopt_rw *rw, unsigned long pfn,
 }
 
 /* The same of pages that need not follow each other. */
-static void iopt_rw_pfns(struct iopt_rw *rw, const unsigned long *pfns,
-			 unsigned long npages)
+static void iopt_rw_pages(struct iopt_rw *rw, struct page *const *pages,
+			  unsigned long npages)
 {
 	unsigned long whole = iopt_rw_whole_pages(rw, npages);
 	void *data = rw->data;
@@ -127,13 +127,13 @@ static void iopt_rw_pfns(struct iopt_rw *rw, const unsigned long *pfns,
 
 	if (rw->write)
 		for (i = 0; i != whole; i++, data += PAGE_SIZE)
-			iopt_copy_page(iopt_pfn_address(pfns[i]), data);
+			iopt_copy_page(page_address(pages[i]), data);
 	else
 		for (i = 0; i != whole; i++, data += PAGE_SIZE)
-			iopt_copy_page(data, iopt_pfn_address(pfns[i]));
+			iopt_copy_page(data, page_address(pages[i]));
 	iopt_rw_advance(rw, whole * PAGE_SIZE);
 	for (; i != npages && rw->length; i++)
-		iopt_rw_page(rw, pfn_to_page(pfns[i]));
+		iopt_rw_page(rw, pages[i]);
 }
 
 /* Copy all of it, which lies in a single page, without moving on. */
@@ -260,10 +260,9 @@ static void iopt_rw_held(struct iopt_held *held, struct iopt_rw *rw,
 
 	while (index <= cover->last_index) {
 		unsigned long npages = cover->last_index - index + 1;
-		const unsigned long *pfns = iopt_held_pfns(held, index,
-							   &npages);
+		struct page **pages = iopt_held_pages(held, index, &npages);
 
-		iopt_rw_pfns(rw, pfns, npages);
+		iopt_rw_pages(rw, pages, npages);
 		index += npages;
 	}
 }
@@ -440,7 +439,7 @@ static bool iopt_pages_are_unpinned(const struct iopt_pages *pages)
 	lockdep_assert_held(&pages->lock);
 
 	return span_tree_is_empty(&pages->slices) &&
-	       (!pages->held || xa_empty(&pages->held->blocks));
+	       (!pages->held || RB_EMPTY_ROOT(&pages->held->blocks));
 }
 
 /**

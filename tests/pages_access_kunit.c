@@ -778,19 +778,19 @@ static void counted_told(struct counted *c, unsigned long index,
 static void counted_pin(struct counted *c)
 {
 	unsigned long first, npages;
+	bool done = false;
 
 	counted_range(c, &first, &npages);
-	if (npages == 1 && prandom_u32_state(&c->rnd) % 2) {
-		bool done = iopt_pages_try_pin_again(c->pages, first, c->out);
-
-		KUNIT_EXPECT_EQ(c->test, done, c->pins[first] > 0);
-		if (!done)
-			return;
-	} else {
+	if (prandom_u32_state(&c->rnd) % 2) {
+		done = iopt_pages_try_pin_again(c->pages, first, npages,
+						c->out);
+		if (npages == 1)
+			KUNIT_EXPECT_EQ(c->test, done, c->pins[first] > 0);
+	}
+	if (!done)
 		KUNIT_ASSERT_EQ(c->test, iopt_pages_add_access(c->pages, first,
 							       npages, c->out),
 				0);
-	}
 	for (unsigned long i = 0; i < npages; i++)
 		counted_told(c, first + i, c->out[i]);
 }
@@ -868,16 +868,16 @@ static void at_once_needs_an_idle_object(struct kunit *test)
 	struct iopt_busy elsewhere = { .first_index = 9, .last_index = 9 };
 	struct page *out[2];
 
-	KUNIT_EXPECT_FALSE(test, iopt_pages_try_pin_again(pages, 0, out));
+	KUNIT_EXPECT_FALSE(test, iopt_pages_try_pin_again(pages, 0, 1, out));
 	KUNIT_EXPECT_FALSE(test, iopt_pages_try_unpin(pages, 0, 1));
 	KUNIT_ASSERT_EQ(test, iopt_pages_add_access(pages, 0, 1, out), 0);
 	/* The last pin is not given back like this. */
 	KUNIT_EXPECT_FALSE(test, iopt_pages_try_unpin(pages, 0, 1));
-	KUNIT_EXPECT_TRUE(test, iopt_pages_try_pin_again(pages, 0, out + 1));
+	KUNIT_EXPECT_TRUE(test, iopt_pages_try_pin_again(pages, 0, 1, out + 1));
 	KUNIT_EXPECT_PTR_EQ(test, out[0], out[1]);
 
 	KUNIT_ASSERT_TRUE(test, iopt_pages_trylock_range(pages, &elsewhere));
-	KUNIT_EXPECT_FALSE(test, iopt_pages_try_pin_again(pages, 0, out));
+	KUNIT_EXPECT_FALSE(test, iopt_pages_try_pin_again(pages, 0, 1, out));
 	KUNIT_EXPECT_FALSE(test, iopt_pages_try_unpin(pages, 0, 1));
 	iopt_pages_unlock_range(pages, &elsewhere);
 
