@@ -544,16 +544,16 @@ static noinline int iommufd_access_rw_slow(struct iommufd_access *access,
 int iommufd_access_rw(struct iommufd_access *access, unsigned long iova,
 		      void *data, size_t len, unsigned int flags)
 {
-	struct iopt_rw rw = {
-		.length = len,
-		.data = data,
-		.write = flags & IOMMUFD_ACCESS_RW_WRITE,
-		.pins = flags & __IOMMUFD_ACCESS_RW_SLOW_PATH,
-	};
+	struct iopt_rw rw __uninitialized;
 
+	rw.length = len;
+	rw.data = data;
+	rw.write = flags & IOMMUFD_ACCESS_RW_WRITE;
+	rw.pins = flags & __IOMMUFD_ACCESS_RW_SLOW_PATH;
 	/* 0 is not small. */
-	if (len - 1 < PAGE_SIZE && iommufd_access_rw_at_once(access, iova, &rw))
+	if (len - 1 < IOPT_RW_AT_ONCE_BYTES &&
+	    iommufd_access_rw_at_once(access, iova, &rw))
 		return 0;
-	return iommufd_access_rw_slow(access, iova, &rw);
+	return iommufd_access_rw_slow(access, iova + (len - rw.length), &rw);
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_access_rw, IOMMUFD);

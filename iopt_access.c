@@ -612,13 +612,14 @@ bool iopt_unpin_at_once(struct io_pagetable *iopt, struct iopt_user *user,
  * iopt_rw_at_once() - iopt_rw_access() if nothing has to be waited for
  * @iopt: the map
  * @iova: first byte
- * @rw: all but @first_byte are set, @length to 1 or more
+ * @rw: all but @first_byte and @lock are set, @length to 1 or more
  *
  * Most copies are like this: they take no longer than to find the area.
  *
- * Context: the map's lock held for reading, with a user in the map; does not sleep.
- * Return: false with nothing done but what iopt_rw_access() does again, also if
- * that will not like the range.
+ * Context: the map's lock held for reading, with a user in the map; sleeps as
+ * iopt_slice_rw_at_once() does.
+ * Return: true with all of it copied; false if iopt_rw_access() has to go on behind what
+ * @rw was moved on by, also if that will not like the range.
  */
 bool iopt_rw_at_once(struct io_pagetable *iopt, unsigned long iova,
 		     struct iopt_rw *rw)
@@ -629,7 +630,8 @@ bool iopt_rw_at_once(struct io_pagetable *iopt, unsigned long iova,
 	if (!area)
 		return false;
 	rw->first_byte = iopt_slice_byte(&area->slice, iova);
-	return iopt_slice_rw_page(&area->slice, rw);
+	rw->lock = &iopt->iova_rwsem;
+	return iopt_slice_rw_at_once(&area->slice, rw);
 }
 
 /**
@@ -661,6 +663,7 @@ int iopt_rw_access(struct io_pagetable *iopt, struct iopt_user *user,
 	int rc;
 
 	rw->write = request->write;
+	rw->lock = NULL;
 	do {
 		rc = iopt_access_find(&walk, false, &piece);
 		if (rc)

@@ -33,6 +33,7 @@
 #include <linux/rculist.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
+#include <linux/sizes.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
@@ -48,6 +49,7 @@ struct iopt_pages;
 struct iopt_pin;
 struct page;
 struct pfn_record;
+struct rw_semaphore;
 struct task_struct;
 struct user_struct;
 
@@ -152,6 +154,19 @@ struct iopt_pages {
 	unsigned long npinned;
 #endif
 };
+
+/**
+ * struct iopt_page_list - neighbouring pages
+ * @upages: each of them
+ * @npages: how many
+ */
+struct iopt_page_list {
+	struct page *const *upages;
+	unsigned long npages;
+};
+
+/* Lists told at once: those of 1 MiB of small pins, if pages have 4 KiB. */
+#define IOPT_HELD_LISTS 5
 
 /**
  * struct iopt_held - the pages that accesses have pinned
@@ -387,6 +402,9 @@ struct iopt_gather {
 /* What iopt_pages_peek() does not know. */
 #define IOPT_PFN_UNKNOWN ULONG_MAX
 
+/* The longest copy that is tried at once. */
+#define IOPT_RW_AT_ONCE_BYTES SZ_1M
+
 /**
  * struct iopt_rw - a copy between the kernel and pages
  * @first_byte: counted from the start of the first page
@@ -394,11 +412,13 @@ struct iopt_gather {
  * @data: the kernel's side
  * @write: into the pages
  * @pins: do not go through the user mapping of the current process
+ * @lock: held by who copies, who stops when others want it; NULL: there is none
  */
 struct iopt_rw {
 	unsigned long first_byte;
 	size_t length;
 	void *data;
+	struct rw_semaphore *lock;
 	bool write;
 	bool pins;
 };
@@ -723,6 +743,8 @@ enum iopt_tier iopt_pages_cover_slice(struct iopt_pages *pages,
 				      struct iopt_cover *cover);
 enum iopt_tier iopt_pages_cover(struct iopt_pages *pages,
 				struct iopt_cover *cover);
+struct pfn_record *iopt_slice_record(struct iopt_slice *slice,
+				     unsigned long index, unsigned long *npages);
 unsigned long iopt_pages_peek(struct iopt_pages *pages, unsigned long index);
 unsigned long iopt_slice_try_peek(struct iopt_slice *slice, unsigned long index);
 unsigned long iopt_slice_read(struct iopt_slice *slice,
@@ -754,10 +776,10 @@ struct iopt_held *iopt_pages_make_held(struct iopt_pages *pages);
 unsigned long iopt_held_peek(struct iopt_held *held, unsigned long index);
 bool iopt_held_cover(struct iopt_held *held, unsigned long first_index,
 		     unsigned long *last_index);
-struct page **iopt_held_pages(struct iopt_held *held, unsigned long index,
-			      unsigned long *npages);
 unsigned long iopt_held_read(struct iopt_held *held, unsigned long first_index,
 			     unsigned long npages, struct pfn_batch *batch);
+unsigned int iopt_held_lists(struct iopt_held *held, struct iopt_cover *cover,
+			     struct iopt_page_list *lists);
 unsigned long iopt_held_pin(struct iopt_held *held, unsigned long first_index,
 			    struct page *const *upages, unsigned long npages);
 unsigned long iopt_held_pin_again(struct iopt_held *held,
@@ -781,9 +803,14 @@ int iopt_pages_add_access(struct iopt_pages *pages, unsigned long first_index,
 bool iopt_pages_remove_access(struct iopt_pages *pages,
 			      unsigned long first_index, unsigned long npages);
 
+/* pages_note.c */
+bool iopt_note_is_worth(const struct iopt_pages *pages, unsigned long index,
+			unsigned long npages);
+void iopt_pages_note(struct iopt_pages *pages, unsigned long index);
+
 /* pages_rw.c */
 int iopt_slice_rw(struct iopt_slice *slice, struct iopt_rw *rw);
-bool iopt_slice_rw_page(struct iopt_slice *slice, const struct iopt_rw *rw);
+bool iopt_slice_rw_at_once(struct iopt_slice *slice, struct iopt_rw *rw);
 
 /* pages_fill.c */
 void iopt_slice_uncover(struct iopt_slice *slice);

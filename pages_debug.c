@@ -50,6 +50,8 @@ static bool iopt_debug_recorded(struct iopt_pages *pages, unsigned long index,
 		if (!newest || record->seq > newest->seq)
 			newest = record;
 	}
+	if (newest && !newest->nr_extents)
+		*pfn = newest->pfns[index - newest->span.start];
 	for (u32 i = 0; newest && i < newest->nr_extents; i++) {
 		const struct pfn_extent *extent = &newest->extents[i];
 
@@ -180,16 +182,28 @@ static bool iopt_record_is_needed(struct iopt_pages *pages,
 	return false;
 }
 
-/* Whatever of an extent is shown, and known from this record, is pinned. */
-static void iopt_debug_extent(struct iopt_pages *pages,
-			      const struct pfn_extent *extent,
-			      const struct iopt_pages_census *census)
+/* What is shown, and known from a record, is pinned. */
+static void iopt_debug_shown(struct iopt_pages *pages, unsigned long index,
+			     const struct iopt_pages_census *census)
 {
 	unsigned long pfn = 0;
 
-	if (test_bit(extent->first_index, census->shown) &&
-	    iopt_debug_recorded(pages, extent->first_index, &pfn))
+	if (test_bit(index, census->shown) &&
+	    iopt_debug_recorded(pages, index, &pfn))
 		IOMMUFD_ASSERT(iopt_debug_is_pinned(pfn));
+}
+
+/* The same of each page of a list, and of the first one of each extent. */
+static void iopt_debug_record(struct iopt_pages *pages,
+			      const struct pfn_record *record,
+			      const struct iopt_pages_census *census)
+{
+	unsigned long index = record->span.start;
+
+	for (u32 i = 0; i < record->nr_extents; i++)
+		iopt_debug_shown(pages, record->extents[i].first_index, census);
+	while (!record->nr_extents && index <= record->span.last)
+		iopt_debug_shown(pages, index++, census);
 }
 
 /* I3: a record is kept only as long as there is a slice that may need it. */
@@ -203,9 +217,9 @@ static void iopt_debug_records(struct iopt_pages *pages,
 			container_of(span, struct pfn_record, span);
 
 		IOMMUFD_ASSERT(iopt_record_is_needed(pages, record));
-		IOMMUFD_ASSERT(record->extents[0].first_index == span->start);
-		for (u32 i = 0; i < record->nr_extents; i++)
-			iopt_debug_extent(pages, &record->extents[i], census);
+		IOMMUFD_ASSERT(!record->nr_extents ||
+			       record->extents[0].first_index == span->start);
+		iopt_debug_record(pages, record, census);
 	}
 }
 

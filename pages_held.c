@@ -198,18 +198,12 @@ unsigned long iopt_held_peek(struct iopt_held *held, unsigned long index)
 	return block ? iopt_block_peek(block, index) : 0;
 }
 
-/**
- * iopt_held_pages() - pages that accesses have pinned
- * @held: the tier
- * @index: index of the first page
- * @npages: how many are wanted, all pinned by accesses; lowered to those that are
- *	told
- *
- * Context: a section over the indexes, for as long as the answer is used.
- * Return: the pages.
+/*
+ * Pages that accesses have pinned, in a section over them; *npages of them are wanted,
+ * and lowered to those that are told.
  */
-struct page **iopt_held_pages(struct iopt_held *held, unsigned long index,
-			      unsigned long *npages)
+static struct page **iopt_held_pages(struct iopt_held *held,
+				     unsigned long index, unsigned long *npages)
 {
 	struct iopt_held_block *block = iopt_held_in(held, index);
 
@@ -243,6 +237,71 @@ unsigned long iopt_held_read(struct iopt_held *held, unsigned long first_index,
 			break;
 	}
 	return done;
+}
+
+/* The pages of a block from an index on, as far as accesses have pinned them. */
+static struct iopt_page_list iopt_block_list(struct iopt_held_block *block,
+					     unsigned long index,
+					     unsigned long last_index)
+{
+	u32 npages = iopt_block_within(block, index, last_index);
+	u32 i = index - block->first_index;
+	bool is_pinned = iopt_block_has_more(block, i, &npages, 0);
+
+	return (struct iopt_page_list){
+		.upages = block->pages + i,
+		.npages = is_pinned ? npages : 0,
+	};
+}
+
+/* As iopt_held_lists(), if the first page is pinned. */
+static unsigned int iopt_held_some_lists(struct iopt_held *held,
+					 struct iopt_cover *cover,
+					 struct iopt_page_list *lists)
+{
+	unsigned long index = cover->first_index;
+	struct iopt_held_block *block;
+	unsigned int nr_lists = 0;
+
+	guard(spinlock)(&held->lock);
+
+	block = iopt_held_at(held, index);
+	while (block && block->first_index <= index) {
+		struct iopt_page_list list = iopt_block_list(block, index,
+							     cover->last_index);
+
+		if (!list.npages)
+			break;
+		lists[nr_lists++] = list;
+		index += list.npages;
+		if (index <= iopt_block_last(block) ||
+		    index > cover->last_index || nr_lists == IOPT_HELD_LISTS)
+			break;
+		block = rb_to_block(rb_next(&block->node));
+	}
+	if (nr_lists)
+		cover->last_index = index - 1;
+	return nr_lists;
+}
+
+/**
+ * iopt_held_lists() - pages that accesses have pinned, as they are kept
+ * @held: the tier
+ * @cover: from which index to which; the last one is lowered to where the lists end;
+ *	if there is none, to the last page in front of those that are pinned
+ * @lists: %IOPT_HELD_LISTS of them, in the order of the indexes
+ *
+ * Context: a section over the indexes, for as long as the answer is used.
+ * Return: how many lists there are; 0 if the first page is not pinned.
+ */
+unsigned int iopt_held_lists(struct iopt_held *held, struct iopt_cover *cover,
+			     struct iopt_page_list *lists)
+{
+	unsigned int nr_lists = iopt_held_some_lists(held, cover, lists);
+
+	if (!nr_lists)
+		iopt_held_cover(held, cover->first_index, &cover->last_index);
+	return nr_lists;
 }
 
 /* Put a block into the tree. Return: false if there is one in its way. */
@@ -586,7 +645,7 @@ static bool iopt_pages_can_try(const struct iopt_pages *pages)
  * @out_pages: written on success: the pages
  *
  * As iopt_pages_add_access() would, if nothing has to be waited for and it comes
- * down to a single number: what holds for iopt_slice_rw_page() holds for this.
+ * down to a single number: what holds for iopt_slice_rw_at_once() holds for this.
  *
  * Context: any lock that is taken before @pages->lock; does not sleep.
  * Return: false with nothing done, also if accesses have not pinned all of them.

@@ -165,8 +165,24 @@ iopt_pages_take_outdated(struct iopt_pages *pages,
 	return container_of(span, struct pfn_record, span);
 }
 
+/* A record that shares an index with a newer one is lone no more. Any such? */
+static bool iopt_pages_join_records(struct iopt_pages *pages,
+				    const struct interval_tree_node *newer)
+{
+	struct interval_tree_node *span;
+	bool any = false;
+
+	for (span = span_tree_first(&pages->records, newer->start, newer->last);
+	     span;
+	     span = interval_tree_iter_next(span, newer->start, newer->last)) {
+		container_of(span, struct pfn_record, span)->is_lone = false;
+		any = true;
+	}
+	return any;
+}
+
 /**
- * iopt_pages_insert_record() - remember PFNs that have just been mapped
+ * iopt_pages_insert_record() - remember PFNs that have just been mapped or read
  * @pages: whose PFNs
  * @record: of them, or NULL
  *
@@ -186,6 +202,7 @@ void iopt_pages_insert_record(struct iopt_pages *pages,
 	spin_lock(&pages->lock);
 	while ((older = iopt_pages_take_outdated(pages, &record->span)))
 		pfn_record_free(older);
+	record->is_lone = !iopt_pages_join_records(pages, &record->span);
 	record->seq = atomic64_inc_return(&iopt_record_seq);
 	span_tree_insert(&pages->records, &record->span);
 	spin_unlock(&pages->lock);
@@ -240,6 +257,31 @@ static bool iopt_record_is_newer(const struct pfn_record *record,
 	return !other || record->seq > other->seq;
 }
 
+/*
+ * The record of an index, if it is lone: most are, and then it is where a search
+ * would look that knows of no overlap.
+ */
+static __always_inline struct pfn_record *
+iopt_pages_lone_record(struct iopt_pages *pages, unsigned long index)
+{
+	struct rb_node *rb = pages->records.root.rb_node;
+
+	while (rb) {
+		struct interval_tree_node *span =
+			rb_entry(rb, struct interval_tree_node, rb);
+		struct pfn_record *record =
+			container_of(span, struct pfn_record, span);
+
+		if (index < span->start)
+			rb = rb->rb_left;
+		else if (index > span->last)
+			rb = rb->rb_right;
+		else
+			return record->is_lone ? record : NULL;
+	}
+	return NULL;
+}
+
 /* As iopt_pages_find_record(), with @pages->lock held. */
 static struct pfn_record *iopt_pages_newest_record(struct iopt_pages *pages,
 						   unsigned long index,
@@ -288,7 +330,11 @@ struct pfn_record *iopt_pages_find_record(struct iopt_pages *pages,
 	if (span_tree_is_empty(&pages->records))
 		return NULL;
 	spin_lock(&pages->lock);
-	found = iopt_pages_newest_record(pages, index, last_index);
+	found = iopt_pages_lone_record(pages, index);
+	if (found)
+		*last_index = min(*last_index, found->span.last);
+	else
+		found = iopt_pages_newest_record(pages, index, last_index);
 	spin_unlock(&pages->lock);
 	return found;
 }
@@ -310,6 +356,26 @@ static unsigned long iopt_slice_read_kept(struct iopt_slice *slice,
 	return 0;
 }
 
+/**
+ * iopt_slice_record() - the record that knows pages of a slice
+ * @slice: the slice, which is no run
+ * @index: index of the first page; filled
+ * @npages: how many are wanted, at least 1; lowered to those it is true for
+ *
+ * Context: a section over the indexes.
+ * Return: the record or NULL.
+ */
+struct pfn_record *iopt_slice_record(struct iopt_slice *slice,
+				     unsigned long index, unsigned long *npages)
+{
+	unsigned long last_index = index + *npages - 1;
+	struct pfn_record *record;
+
+	record = iopt_pages_find_record(slice->pages, index, &last_index);
+	*npages = last_index - index + 1;
+	return record;
+}
+
 /*
  * Read from one tier.
  *
@@ -321,18 +387,16 @@ static unsigned long iopt_slice_read_tier(struct iopt_slice *slice,
 					  unsigned long npages,
 					  struct pfn_batch *batch)
 {
-	unsigned long first_index = slice->span.start + first_page;
-	unsigned long last_index = first_index + npages - 1;
+	unsigned long index = slice->span.start + first_page;
 	struct pfn_record *record;
 	struct domain_io_span span;
 
 	if (slice->run_pfn)
 		return pfn_batch_add(batch, slice->run_pfn + first_page, npages) ?
 			       npages : 0;
-	record = iopt_pages_find_record(slice->pages, first_index, &last_index);
-	npages = last_index - first_index + 1;
+	record = iopt_slice_record(slice, index, &npages);
 	if (record)
-		return pfn_record_read(record, first_index, npages, batch);
+		return pfn_record_read(record, index, npages, batch);
 
 	span = iopt_slice_span(slice, first_page, npages);
 	if (slice->quarantined)
@@ -532,41 +596,57 @@ void iopt_slice_init_batch(struct pfn_batch *batch)
 	pfn_batch_reserve(batch, 0, READ_ONCE(iopt_temp_bytes_limit));
 }
 
-/* The record that covers an index, if there is no other: it is most of the time. */
-static struct pfn_record *iopt_pages_only_record(struct iopt_pages *pages,
-						 unsigned long index)
+/* The PFN that the newest record says, or 0. */
+static noinline unsigned long iopt_pages_newest_pfn(struct iopt_pages *pages,
+						    unsigned long index)
 {
-	struct interval_tree_node *span = span_tree_only(&pages->records);
-
-	if (!span || index < span->start || index > span->last)
-		return NULL;
-	return container_of(span, struct pfn_record, span);
-}
-
-/* The PFN of a page that a slice keeps pinned. With @pages->lock held. */
-static unsigned long iopt_slice_peek_filled(struct iopt_slice *slice,
-					    unsigned long index)
-{
-	unsigned long page = index - slice->span.start, iova, pfn;
 	unsigned long last_index = index;
 	struct pfn_record *record;
 
+	if (span_tree_is_empty(&pages->records))
+		return 0;
+	record = iopt_pages_newest_record(pages, index, &last_index);
+	return record ? pfn_record_pfn(record, index) : 0;
+}
+
+/*
+ * The PFN of a page that a slice keeps pinned, if no domain need be asked, or 0. Small
+ * copies have time for little more.
+ */
+static __always_inline unsigned long
+iopt_slice_peek_known(struct iopt_slice *slice, unsigned long index)
+{
+	struct pfn_record *record;
+
 	if (slice->run_pfn)
-		return slice->run_pfn + page;
-	record = iopt_pages_only_record(slice->pages, index);
-	if (!record && !span_tree_is_empty(&slice->pages->records))
-		record = iopt_pages_newest_record(slice->pages, index,
-						  &last_index);
-	if (record)
-		return pfn_record_pfn(record, index) ?: IOPT_PFN_UNKNOWN;
+		return slice->run_pfn + (index - slice->span.start);
+	record = iopt_pages_lone_record(slice->pages, index);
+	return likely(record) ? pfn_record_pfn(record, index) :
+				iopt_pages_newest_pfn(slice->pages, index);
+}
+
+/* The same if one has to be. */
+static unsigned long iopt_slice_peek_domain(struct iopt_slice *slice,
+					    unsigned long index)
+{
+	unsigned long page = index - slice->span.start;
+	unsigned long iova = slice->iova.first_iova;
+
 	/* The driver of SMMUv2 may have to resume the device, and sleep. */
 	if (slice->quarantined || IS_ENABLED(CONFIG_ARM_SMMU))
 		return IOPT_PFN_UNKNOWN;
-	iova = slice->iova.first_iova;
 	if (page)
 		iova += page * PAGE_SIZE - slice->page_offset;
-	pfn = domain_io_read_pfn(slice->storage->domain, iova);
-	return pfn ?: IOPT_PFN_UNKNOWN;
+	return domain_io_read_pfn(slice->storage->domain, iova) ?:
+	       IOPT_PFN_UNKNOWN;
+}
+
+/* The same in any case. With @pages->lock held. */
+static unsigned long iopt_slice_peek_filled(struct iopt_slice *slice,
+					    unsigned long index)
+{
+	return iopt_slice_peek_known(slice, index) ?:
+	       iopt_slice_peek_domain(slice, index);
 }
 
 /**
@@ -591,10 +671,20 @@ unsigned long iopt_pages_peek(struct iopt_pages *pages, unsigned long index)
 	return pages->held ? iopt_held_peek(pages->held, index) : 0;
 }
 
+/* What only a domain knows. If it is worth it to note that, it shall be noted. */
+static noinline unsigned long iopt_slice_peek_unknown(struct iopt_slice *slice,
+						      unsigned long index)
+{
+	return iopt_note_is_worth(slice->pages, index, 1) ?
+		       IOPT_PFN_UNKNOWN : iopt_slice_peek_domain(slice, index);
+}
+
 /**
  * iopt_slice_try_peek() - the PFN of a page of a slice, if somebody keeps it pinned
  * @slice: the slice, which may do that or not
  * @index: the page
+ *
+ * A PFN that it is worth to note is not told: iopt_slice_rw() notes it.
  *
  * Context: the lock of its pages, and nobody in a section.
  * Return: as iopt_pages_peek().
@@ -607,7 +697,8 @@ unsigned long iopt_slice_try_peek(struct iopt_slice *slice, unsigned long index)
 
 	if (index - slice->span.start < slice->filled_pages &&
 	    !slice->quarantined)
-		return iopt_slice_peek_filled(slice, index);
+		return iopt_slice_peek_known(slice, index) ?:
+		       iopt_slice_peek_unknown(slice, index);
 	if (!span_tree_is_empty(&pages->slices))
 		return iopt_pages_peek(pages, index);
 	return pages->held ? iopt_held_try_peek(pages->held, index) : 0;

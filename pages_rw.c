@@ -16,15 +16,21 @@
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/rwsem.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/uaccess.h>
 
 #include "pages.h"
+#include "pfn_extents.h"
 
 /* Pages copied in one section: the longer, the less it costs, and others wait. */
 #define IOPT_RW_PAGES (SZ_1M / PAGE_SIZE)
+
+/* Pages that are copied in one go: 64 KiB, if they have 4 KiB. */
+#define IOPT_CHUNK_PAGES 16UL
 
 /* Pages pinned for the time of a copy. */
 #define IOPT_RW_PINNED_PAGES 16
@@ -34,11 +40,13 @@
  * @upages: pinned for the time of the copy, from its first page on
  * @npages: so many; 0 when the user mapping is used
  * @length: bytes that the next attempt may copy
+ * @noted: PFNs were noted, or could not be: do not ask for it again
  */
 struct iopt_rw_ready {
 	struct page *upages[IOPT_RW_PINNED_PAGES];
 	long npages;
 	size_t length;
+	bool noted;
 };
 
 static void iopt_rw_advance(struct iopt_rw *rw, size_t length)
@@ -61,7 +69,31 @@ static void iopt_rw_page(struct iopt_rw *rw, struct page *page)
 	iopt_rw_advance(rw, length);
 }
 
-/* Are pages that follow each other memory like any other to the kernel? */
+/* Do others want the lock under which a copy is made, if there is one, or the CPU? */
+static __always_inline bool iopt_rw_is_awaited(struct rw_semaphore *lock)
+{
+	return lock && (rwsem_is_contended(lock) || need_resched());
+}
+
+/*
+ * Between two pieces of a copy, stop it if others want the lock under which it is made,
+ * or the CPU: nothing is left of it then.
+ */
+static __always_inline void iopt_rw_yield(struct iopt_rw *rw)
+{
+	if (iopt_rw_is_awaited(rw->lock))
+		rw->length = 0;
+}
+
+/* Copy as iopt_rw_page() does, and now and then have a look who waits. */
+static void iopt_rw_part(struct iopt_rw *rw, struct page *page)
+{
+	iopt_rw_page(rw, page);
+	if (!(rw->first_byte / PAGE_SIZE % IOPT_CHUNK_PAGES))
+		iopt_rw_yield(rw);
+}
+
+/* Is memory like any other to the kernel, which need not map it? */
 static bool iopt_rw_is_flat(const struct iopt_rw *rw)
 {
 	return !IS_ENABLED(CONFIG_HIGHMEM) &&
@@ -76,10 +108,34 @@ struct iopt_page_words {
 	u64 words[PAGE_SIZE / sizeof(u64)];
 };
 
+/**
+ * struct iopt_chunk_words - the same of several pages
+ * @pages: all of them
+ */
+struct iopt_chunk_words {
+	struct iopt_page_words pages[IOPT_CHUNK_PAGES];
+};
+
 /* So constant in size and alignment that it is done on the spot. */
 static __always_inline void iopt_copy_page(void *to, const void *from)
 {
 	*(struct iopt_page_words *)to = *(const struct iopt_page_words *)from;
+}
+
+static __always_inline void iopt_copy_chunk(void *to, const void *from)
+{
+	*(struct iopt_chunk_words *)to = *(const struct iopt_chunk_words *)from;
+}
+
+static __always_inline void iopt_copy_pages(void *to, const void *from,
+					    unsigned long npages)
+{
+	if (npages == IOPT_CHUNK_PAGES) {
+		iopt_copy_chunk(to, from);
+		return;
+	}
+	for (; npages; npages--, to += PAGE_SIZE, from += PAGE_SIZE)
+		iopt_copy_page(to, from);
 }
 
 /* Where the kernel has a page of memory that it need not map. */
@@ -103,53 +159,168 @@ static void iopt_rw_run(struct iopt_rw *rw, unsigned long pfn,
 			unsigned long npages)
 {
 	unsigned long whole = iopt_rw_whole_pages(rw, npages);
-	void *data = rw->data;
-	unsigned long i;
+	unsigned long i = 0, n;
 
-	if (rw->write)
-		for (i = 0; i != whole; i++, data += PAGE_SIZE)
-			iopt_copy_page(iopt_pfn_address(pfn + i), data);
-	else
-		for (i = 0; i != whole; i++, data += PAGE_SIZE)
-			iopt_copy_page(data, iopt_pfn_address(pfn + i));
-	iopt_rw_advance(rw, whole * PAGE_SIZE);
+	for (; i != whole && rw->length; i += n) {
+		void *memory = iopt_pfn_address(pfn + i);
+
+		n = min(whole - i, IOPT_CHUNK_PAGES);
+		if (rw->write)
+			iopt_copy_pages(memory, rw->data, n);
+		else
+			iopt_copy_pages(rw->data, memory, n);
+		iopt_rw_advance(rw, n * PAGE_SIZE);
+		iopt_rw_yield(rw);
+	}
 	for (; i != npages && rw->length; i++)
-		iopt_rw_page(rw, pfn_to_page(pfn + i));
+		iopt_rw_part(rw, pfn_to_page(pfn + i));
 }
 
-/* The same of pages that need not follow each other. */
-static void iopt_rw_pages(struct iopt_rw *rw, struct page *const *pages,
-			  unsigned long npages)
+/*
+ * Bytes of memory for each byte of the array of all struct page, if there is one that
+ * knows no hole and is made for this; or 0.
+ */
+#define IOPT_PAGE_SCALE							\
+	(IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) &&			\
+	 PAGE_SIZE % sizeof(struct page) == 0 ?				\
+		 PAGE_SIZE / sizeof(struct page) : 0)
+
+/* What to add to a scaled struct page *, or to a scaled PFN, to have its address. */
+static __always_inline void *iopt_nth_base(bool of_pages)
+{
+	void *memory = iopt_pfn_address(0);
+
+	if (!of_pages || !IOPT_PAGE_SCALE)
+		return memory;
+	return memory - (unsigned long)pfn_to_page(0) * IOPT_PAGE_SCALE;
+}
+
+/* Where is a page of an array of pages, or of PFNs? In as few steps as it takes. */
+static __always_inline void *iopt_nth_address(const void *array, bool of_pages,
+					      unsigned long i, void *base)
+{
+	unsigned long value = ((const unsigned long *)array)[i];
+
+	if (!of_pages)
+		return base + value * PAGE_SIZE;
+	if (IOPT_PAGE_SCALE)
+		return base + value * IOPT_PAGE_SCALE;
+	return page_address((struct page *)value);
+}
+
+static struct page *iopt_nth_page(const void *array, bool of_pages,
+				  unsigned long i)
+{
+	unsigned long value = ((const unsigned long *)array)[i];
+
+	return of_pages ? (struct page *)value : pfn_to_page(value);
+}
+
+/* How pages of an array are copied whole, and where to. */
+struct iopt_list_copy {
+	const unsigned long *array;
+	void *base;
+	void *data;
+	bool of_pages;
+	bool write;
+};
+
+/* Copy the next pages; with a constant number of them, without a loop. */
+static __always_inline void iopt_copy_list(struct iopt_list_copy *copy,
+					   unsigned long npages)
+{
+	void *data = copy->data;
+	unsigned long i;
+
+	if (copy->write)
+#pragma GCC unroll 16
+		for (i = 0; i < npages; i++, data += PAGE_SIZE)
+			iopt_copy_page(iopt_nth_address(copy->array,
+							copy->of_pages, i,
+							copy->base), data);
+	else
+#pragma GCC unroll 16
+		for (i = 0; i < npages; i++, data += PAGE_SIZE)
+			iopt_copy_page(data, iopt_nth_address(copy->array,
+							      copy->of_pages, i,
+							      copy->base));
+	copy->array += npages;
+	copy->data += npages * PAGE_SIZE;
+}
+
+/* Copy pages of an array whole. Return: how many, fewer if others are waiting. */
+static __always_inline unsigned long
+iopt_rw_whole_list(const struct iopt_rw *rw, const void *array, bool of_pages,
+		   unsigned long npages)
+{
+	struct iopt_list_copy copy = {
+		.array = array,
+		/* Known to stay as it is, whatever is written. */
+		.base = iopt_nth_base(of_pages),
+		.data = rw->data,
+		.of_pages = of_pages,
+		.write = rw->write,
+	};
+	struct rw_semaphore *lock = rw->lock;
+	unsigned long left = npages;
+
+	while (left >= IOPT_CHUNK_PAGES) {
+		iopt_copy_list(&copy, IOPT_CHUNK_PAGES);
+		left -= IOPT_CHUNK_PAGES;
+		if (iopt_rw_is_awaited(lock))
+			return npages - left;
+	}
+	for (; left; left--)
+		iopt_copy_list(&copy, 1);
+	return npages;
+}
+
+/* Copy what of it lies in pages that need not follow each other. */
+static __always_inline void iopt_rw_list(struct iopt_rw *rw, const void *array,
+					 bool of_pages, unsigned long npages)
 {
 	unsigned long whole = iopt_rw_whole_pages(rw, npages);
-	void *data = rw->data;
-	unsigned long i;
+	unsigned long i = 0;
 
-	if (rw->write)
-		for (i = 0; i != whole; i++, data += PAGE_SIZE)
-			iopt_copy_page(page_address(pages[i]), data);
-	else
-		for (i = 0; i != whole; i++, data += PAGE_SIZE)
-			iopt_copy_page(data, page_address(pages[i]));
-	iopt_rw_advance(rw, whole * PAGE_SIZE);
+	if (whole) {
+		i = iopt_rw_whole_list(rw, array, of_pages, whole);
+		iopt_rw_advance(rw, i * PAGE_SIZE);
+		if (i != whole)
+			rw->length = 0;
+		iopt_rw_yield(rw);
+	}
 	for (; i != npages && rw->length; i++)
-		iopt_rw_page(rw, pages[i]);
+		iopt_rw_part(rw, iopt_nth_page(array, of_pages, i));
 }
 
-/* Copy all of it, which lies in a single page, without moving on. */
+static void iopt_rw_pages(struct iopt_rw *rw, const struct iopt_page_list *list)
+{
+	iopt_rw_list(rw, list->upages, true, list->npages);
+}
+
+static void iopt_rw_pfns(struct iopt_rw *rw, const unsigned long *pfns,
+			 unsigned long npages)
+{
+	iopt_rw_list(rw, pfns, false, npages);
+}
+
+/* Copy some bytes of a page without moving on. */
+static noinline void iopt_rw_bytes(const struct iopt_rw *rw, unsigned long pfn)
+{
+	struct iopt_rw step = *rw;
+
+	iopt_rw_page(&step, pfn_to_page(pfn));
+}
+
+/* The same, or all of the page. */
 static void iopt_rw_in_page(const struct iopt_rw *rw, unsigned long pfn)
 {
-	struct iopt_rw step;
-
-	if (rw->length == PAGE_SIZE && iopt_rw_whole_pages(rw, 1)) {
-		if (rw->write)
-			iopt_copy_page(iopt_pfn_address(pfn), rw->data);
-		else
-			iopt_copy_page(rw->data, iopt_pfn_address(pfn));
-		return;
-	}
-	step = *rw;
-	iopt_rw_page(&step, pfn_to_page(pfn));
+	if (rw->length != PAGE_SIZE || !iopt_rw_whole_pages(rw, 1))
+		iopt_rw_bytes(rw, pfn);
+	else if (rw->write)
+		iopt_copy_page(iopt_pfn_address(pfn), rw->data);
+	else
+		iopt_copy_page(rw->data, iopt_pfn_address(pfn));
 }
 
 static unsigned long iopt_rw_index(const struct iopt_rw *rw)
@@ -200,18 +371,36 @@ static bool iopt_rw_user(struct iopt_pages *pages, const struct iopt_rw *rw)
 	return !copy_from_user_nofault(rw->data, uptr, rw->length);
 }
 
+/* The same, piece by piece. Return: false if there is something left to be made ready. */
+static bool iopt_rw_user_pieces(struct iopt_pages *pages, struct iopt_rw *rw)
+{
+	while (rw->length) {
+		struct iopt_rw piece = *rw;
+
+		piece.length = min(rw->length, IOPT_CHUNK_PAGES * PAGE_SIZE);
+		if (!iopt_rw_user(pages, &piece))
+			return false;
+		iopt_rw_advance(rw, piece.length);
+		iopt_rw_yield(rw);
+	}
+	return true;
+}
+
 /* In a section: copy what nobody has pinned, if it has been made ready. */
 static int iopt_rw_uncovered(struct iopt_pages *pages, struct iopt_rw *rw,
 			     const struct iopt_rw_ready *ready)
 {
+	unsigned long first_byte = rw->first_byte;
+
 	if (ready->npages) {
 		iopt_rw_ready_pages(rw, ready);
 		return 0;
 	}
 	rw->length = min(rw->length, ready->length);
-	if (!iopt_rw_is_mapped(pages, rw) || !iopt_rw_user(pages, rw))
+	if (!iopt_rw_is_mapped(pages, rw))
 		return -EAGAIN;
-	iopt_rw_advance(rw, rw->length);
+	if (!iopt_rw_user_pieces(pages, rw) && rw->first_byte == first_byte)
+		return -EAGAIN;
 	return 0;
 }
 
@@ -226,21 +415,18 @@ static void iopt_rw_next_batch(struct pfn_batch *batch, unsigned long npages)
 				  READ_ONCE(iopt_temp_bytes_limit));
 }
 
-/* In a section: copy what a slice keeps pinned. Return: 0 or -EIO. */
-static int iopt_rw_shown(struct iopt_slice *slice, struct iopt_rw *rw,
-			 const struct iopt_cover *cover)
+/* In a section: copy pages that only domains know. Return: 0 or -EIO. */
+static int iopt_rw_asked(struct iopt_slice *slice, struct iopt_rw *rw,
+			 unsigned long first_page, unsigned long npages)
 {
-	unsigned long first_page = cover->first_index - slice->span.start;
-	unsigned long end_page = cover->last_index - slice->span.start + 1;
+	unsigned long end_page = first_page + npages;
 	const struct pfn_run *run;
 	struct pfn_batch batch __uninitialized;
 
 	pfn_batch_init(&batch);
-	while (first_page != end_page) {
-		unsigned long npages = iopt_slice_read(slice, first_page,
-						       end_page - first_page,
-						       &batch);
-
+	while (first_page != end_page && rw->length) {
+		npages = iopt_slice_read(slice, first_page,
+					 end_page - first_page, &batch);
 		if (!npages)
 			break;
 		pfn_batch_for_each_run(&batch, run)
@@ -249,34 +435,107 @@ static int iopt_rw_shown(struct iopt_slice *slice, struct iopt_rw *rw,
 		iopt_rw_next_batch(&batch, end_page - first_page);
 	}
 	pfn_batch_destroy(&batch);
-	return first_page == end_page ? 0 : -EIO;
+	return first_page == end_page || !rw->length ? 0 : -EIO;
 }
 
-/* In a section: copy what accesses keep pinned. */
-static void iopt_rw_held(struct iopt_held *held, struct iopt_rw *rw,
-			 const struct iopt_cover *cover)
+/* The same of those that a record knows. */
+static void iopt_rw_recorded(const struct pfn_record *record,
+			     struct iopt_rw *rw, unsigned long index,
+			     unsigned long npages)
 {
-	unsigned long index = cover->first_index;
+	const unsigned long *pfns = pfn_record_list(record, index);
 
-	while (index <= cover->last_index) {
-		unsigned long npages = cover->last_index - index + 1;
-		struct page **pages = iopt_held_pages(held, index, &npages);
-
-		iopt_rw_pages(rw, pages, npages);
-		index += npages;
+	if (pfns) {
+		iopt_rw_pfns(rw, pfns, npages);
+		return;
 	}
+	while (npages) {
+		unsigned long n = npages;
+		unsigned long pfn = pfn_record_run(record, index, &n);
+
+		iopt_rw_run(rw, pfn, n);
+		index += n;
+		npages -= n;
+	}
+}
+
+/*
+ * In a section: copy what a slice keeps pinned.
+ *
+ * Return: 0, perhaps with a part of it copied; -ENODATA nothing is, and it should be
+ * noted first what there is; -EIO.
+ */
+static int iopt_rw_shown(struct iopt_slice *slice, struct iopt_rw *rw,
+			 const struct iopt_cover *cover,
+			 const struct iopt_rw_ready *ready)
+{
+	unsigned long index = cover->first_index, npages;
+	int rc = 0;
+
+	for (; index <= cover->last_index && rw->length && !rc;
+	     index += npages) {
+		unsigned long page = index - slice->span.start;
+		const struct pfn_record *record;
+
+		npages = cover->last_index - index + 1;
+		if (slice->run_pfn) {
+			iopt_rw_run(rw, slice->run_pfn + page, npages);
+			continue;
+		}
+		record = iopt_slice_record(slice, index, &npages);
+		if (record) {
+			iopt_rw_recorded(record, rw, index, npages);
+			continue;
+		}
+		if (!ready->noted &&
+		    iopt_note_is_worth(slice->pages, index, npages))
+			return index == cover->first_index ? -ENODATA : 0;
+		rc = iopt_rw_asked(slice, rw, page, npages);
+	}
+	return rc;
+}
+
+/*
+ * In a section: copy what accesses keep pinned.
+ *
+ * Return: whether they do; if not, the cover ends in front of what they pin.
+ */
+static bool iopt_rw_held(struct iopt_held *held, struct iopt_rw *rw,
+			 struct iopt_cover *cover)
+{
+	struct iopt_page_list lists[IOPT_HELD_LISTS] __uninitialized;
+	unsigned int nr_lists = iopt_held_lists(held, cover, lists);
+
+	for (unsigned int i = 0; i < nr_lists; i++)
+		iopt_rw_pages(rw, &lists[i]);
+	return nr_lists;
+}
+
+/* In a section: does a slice keep the pages pinned? Mostly it is the one asked. */
+static bool iopt_rw_is_shown(struct iopt_slice *slice, struct iopt_cover *cover)
+{
+	unsigned long end_index = slice->span.start + slice->filled_pages;
+
+	if (cover->first_index < slice->span.start ||
+	    cover->first_index >= end_index || slice->quarantined)
+		return iopt_pages_cover_slice(slice->pages, cover) ==
+		       IOPT_TIER_SLICE;
+	cover->slice = slice;
+	cover->last_index = min(cover->last_index, end_index - 1);
+	return true;
 }
 
 /*
  * In a section: copy as much as can be had in one way.
  *
  * Return: 0; -EINVAL the slice is going; -ESTALE it has been cut; -EAGAIN the next
- * page has to be made ready; -EIO.
+ * page has to be made ready; -ENODATA the PFNs should be noted first; -EIO.
  */
 static int iopt_rw_locked(struct iopt_slice *slice, struct iopt_rw *rw,
 			  const struct iopt_rw_ready *ready)
 {
 	struct iopt_cover cover = { .first_index = iopt_rw_index(rw) };
+	struct iopt_pages *pages = slice->pages;
 
 	if (slice->gone)
 		return -EINVAL;
@@ -284,16 +543,20 @@ static int iopt_rw_locked(struct iopt_slice *slice, struct iopt_rw *rw,
 		return -ESTALE;
 	iopt_rw_end_at(rw, slice->span.last);
 	cover.last_index = iopt_rw_last_index(rw);
-	switch (iopt_pages_cover(slice->pages, &cover)) {
-	case IOPT_TIER_SLICE:
-		return iopt_rw_shown(cover.slice, rw, &cover);
-	case IOPT_TIER_HELD:
-		iopt_rw_held(slice->pages->held, rw, &cover);
+	if (iopt_rw_is_shown(slice, &cover))
+		return iopt_rw_shown(cover.slice, rw, &cover, ready);
+	if (pages->held && iopt_rw_held(pages->held, rw, &cover))
 		return 0;
-	default:
-		iopt_rw_end_at(rw, cover.last_index);
-		return iopt_rw_uncovered(slice->pages, rw, ready);
-	}
+	iopt_rw_end_at(rw, cover.last_index);
+	return iopt_rw_uncovered(pages, rw, ready);
+}
+
+static struct iopt_busy iopt_rw_range(const struct iopt_rw *rw)
+{
+	return (struct iopt_busy){
+		.first_index = iopt_rw_index(rw),
+		.last_index = iopt_rw_last_index(rw),
+	};
 }
 
 /* Return: bytes copied, or as iopt_rw_locked(). */
@@ -306,8 +569,7 @@ static long iopt_rw_try(struct iopt_slice *slice, const struct iopt_rw *rw,
 	int rc;
 
 	iopt_rw_end_at(&step, iopt_rw_index(rw) + IOPT_RW_PAGES - 1);
-	busy.first_index = iopt_rw_index(&step);
-	busy.last_index = iopt_rw_last_index(&step);
+	busy = iopt_rw_range(&step);
 	iopt_pages_lock_range(pages, &busy);
 	rc = iopt_rw_locked(slice, &step, ready);
 	iopt_pages_unlock_range(pages, &busy);
@@ -365,26 +627,46 @@ static void iopt_rw_unpin(struct iopt_rw_ready *ready, bool dirty)
 	ready->npages = 0;
 }
 
+static void iopt_rw_init_ready(struct iopt_rw_ready *ready,
+			       const struct iopt_rw *rw)
+{
+	ready->npages = 0;
+	ready->length = rw->length;
+	ready->noted = false;
+}
+
+/* Get ready what the last attempt said there was need of. Return: 0 or -errno. */
+static int iopt_rw_make_ready(struct iopt_pages *pages, const struct iopt_rw *rw,
+			      struct iopt_rw_ready *ready, int need)
+{
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (need == -ENODATA) {
+		iopt_pages_note(pages, iopt_rw_index(rw));
+		ready->noted = true;
+		return 0;
+	}
+	if (iopt_rw_is_mapped(pages, rw))
+		return iopt_rw_fault_in(pages, rw, ready);
+	return iopt_rw_pin(pages, rw, ready);
+}
+
 /* Return: bytes copied, more than 0, or -errno. */
 static long iopt_rw_step(struct iopt_slice *slice, const struct iopt_rw *rw)
 {
-	struct iopt_pages *pages = slice->pages;
 	struct iopt_rw_ready ready __uninitialized;
 	long done;
 	int rc;
 
-	ready.npages = 0;
-	ready.length = rw->length;
-	while ((done = iopt_rw_try(slice, rw, &ready)) == -EAGAIN) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		if (iopt_rw_is_mapped(pages, rw))
-			rc = iopt_rw_fault_in(pages, rw, &ready);
-		else
-			rc = iopt_rw_pin(pages, rw, &ready);
+	iopt_rw_init_ready(&ready, rw);
+	do {
+		done = iopt_rw_try(slice, rw, &ready);
+		if (done != -EAGAIN && done != -ENODATA)
+			break;
+		rc = iopt_rw_make_ready(slice->pages, rw, &ready, done);
 		if (rc)
-			return rc;
-	}
+			done = rc;
+	} while (!rc);
 	iopt_rw_unpin(&ready, rw->write);
 	return done;
 }
@@ -442,29 +724,18 @@ static bool iopt_pages_are_unpinned(const struct iopt_pages *pages)
 	       (!pages->held || RB_EMPTY_ROOT(&pages->held->blocks));
 }
 
-/**
- * iopt_slice_rw_page() - make a small copy if nothing has to be waited for
- * @slice: through which slice, which is not gone and does not go
- * @rw: the copy, of bytes that the slice shows
- *
- * Most copies are like this: of bytes of one page, with nobody in a section over
- * these pages, and no page fault to be taken. Then no section is begun; its place is
- * taken by the lock under which that would have to be done. That is needed also where
- * nobody seems to have pinned a page: one that passes from a slice to an access can be
- * missed at both, and who pins one while it is copied may do so before the process
- * has something else there, and the copy after that.
- *
- * Context: process or kernel thread, the map's lock; does not sleep.
- * Return: true with the copy made; false with nothing done but a copy that
- * iopt_slice_rw() makes again.
+/*
+ * A copy of bytes of one page needs no section. Its place is taken by the lock under
+ * which that would have to be begun. That is needed also where nobody seems to have
+ * pinned a page: one that passes from a slice to an access can be missed at both, and
+ * who pins one while it is copied may do so before the process has something else
+ * there, and the copy after that.
  */
-bool iopt_slice_rw_page(struct iopt_slice *slice, const struct iopt_rw *rw)
+static bool iopt_rw_page_at_once(struct iopt_slice *slice,
+				 const struct iopt_rw *rw)
 {
 	struct iopt_pages *pages = slice->pages;
 	unsigned long pfn;
-
-	if (offset_in_page(rw->first_byte) + rw->length > PAGE_SIZE)
-		return false;
 
 	guard(spinlock)(&pages->lock);
 
@@ -478,4 +749,43 @@ bool iopt_slice_rw_page(struct iopt_slice *slice, const struct iopt_rw *rw)
 		return iopt_rw_is_mapped(pages, rw) && iopt_rw_user(pages, rw);
 	iopt_rw_in_page(rw, pfn);
 	return true;
+}
+
+/* A copy of bytes of several pages, or as much of it as can be had in one way. */
+static bool iopt_rw_pages_at_once(struct iopt_slice *slice, struct iopt_rw *rw)
+{
+	struct iopt_pages *pages = slice->pages;
+	struct iopt_busy busy = iopt_rw_range(rw);
+	struct iopt_rw_ready ready __uninitialized;
+	struct iopt_rw step = *rw;
+	int rc;
+
+	iopt_rw_init_ready(&ready, rw);
+	if (!iopt_pages_trylock_range(pages, &busy))
+		return false;
+	rc = iopt_rw_locked(slice, &step, &ready);
+	iopt_pages_unlock_range(pages, &busy);
+	if (!rc)
+		iopt_rw_advance(rw, step.first_byte - rw->first_byte);
+	return !rw->length;
+}
+
+/**
+ * iopt_slice_rw_at_once() - make a copy as far as nothing has to be waited for
+ * @slice: through which slice, which is not gone and does not go
+ * @rw: the copy, of bytes that the slice shows; moved on by what was copied unless all
+ *	of it was. Its @lock is the map's
+ *
+ * Most copies are like this: with nobody in a section over these pages, and no page
+ * fault to be taken. A long one stops if others wait for the map or the CPU.
+ *
+ * Context: process or kernel thread, the map's lock; sleeps no longer than drivers do
+ * when they are asked for an address.
+ * Return: true with all of it copied; false if iopt_slice_rw() has to go on.
+ */
+bool iopt_slice_rw_at_once(struct iopt_slice *slice, struct iopt_rw *rw)
+{
+	if (offset_in_page(rw->first_byte) + rw->length <= PAGE_SIZE)
+		return iopt_rw_page_at_once(slice, rw);
+	return iopt_rw_pages_at_once(slice, rw);
 }

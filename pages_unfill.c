@@ -56,7 +56,22 @@ iopt_unfill_unmap(struct iopt_slice *slice, const struct domain_io_span *span,
 	return unmapped;
 }
 
-/* Unpin pages that a record knows the PFNs of. */
+/* Unpin pages that a record has a list of. */
+static void iopt_pages_unpin_list(struct iopt_pages *pages,
+				  const struct pfn_record *record,
+				  unsigned long index, unsigned long npages)
+{
+	while (npages) {
+		unsigned long n = npages;
+		unsigned long pfn = pfn_record_run(record, index, &n);
+
+		pages->ops->unpin(pages, pfn, n);
+		index += n;
+		npages -= n;
+	}
+}
+
+/* The same of one that has extents. */
 static void iopt_pages_unpin_record(struct iopt_pages *pages,
 				    const struct pfn_record *record,
 				    unsigned long index, unsigned long npages)
@@ -95,7 +110,10 @@ static void iopt_slice_unpin_known(struct iopt_slice *slice, unsigned long index
 
 		if (WARN_ON(!record))
 			return;
-		iopt_pages_unpin_record(pages, record, index, n);
+		if (record->nr_extents)
+			iopt_pages_unpin_record(pages, record, index, n);
+		else
+			iopt_pages_unpin_list(pages, record, index, n);
 		index += n;
 		npages -= n;
 	}
@@ -188,7 +206,7 @@ static bool iopt_slice_is_known(struct iopt_slice *slice,
 
 		if (!record)
 			return false;
-		*nr_runs += record->nr_extents;
+		*nr_runs += record->nr_extents ?: last_index - index + 1;
 		index = last_index + 1;
 	}
 	return true;
