@@ -1407,6 +1407,7 @@ static int copy_range(struct model *m, struct model_user *user,
 {
 	struct iopt_rw rw = { .data = m->buffer, .pins = below(m, 4) == 0 };
 	struct io_pagetable *iopt = &m->iopts[user->map];
+	struct iopt_access_request rest = *request;
 
 	if (below(m, 2)) {
 		guard(rwsem_read)(&iopt->iova_rwsem);
@@ -1414,8 +1415,9 @@ static int copy_range(struct model *m, struct model_user *user,
 		rw.length = request->last_iova - request->first_iova + 1;
 		if (iopt_rw_at_once(iopt, request->first_iova, &rw))
 			return 0;
+		rest.first_iova = request->last_iova - rw.length + 1;
 	}
-	return iopt_rw_access(iopt, &user->user, request, &rw);
+	return iopt_rw_access(iopt, &user->user, &rest, &rw);
 }
 
 static void do_rw(struct model *m)

@@ -49,6 +49,7 @@ enum fake_personality {
  * @nr_maps: calls of map_pages so far
  * @nr_unmaps: calls of unmap_pages so far
  * @nr_flushes: flushes of the IOTLB so far, of a range or of all
+ * @nr_reads: calls of iova_to_phys so far
  * @fail_map: so many map calls from now on one fails; 0 for none
  * @nr_dirty_reads: calls of read_and_clear_dirty so far
  * @fail_unmap: so many unmap calls from now on one does nothing; 0 for none
@@ -74,6 +75,7 @@ struct fake_domain {
 	unsigned int nr_maps;
 	unsigned int nr_unmaps;
 	unsigned int nr_flushes;
+	unsigned int nr_reads;
 	unsigned int fail_map;
 	unsigned int nr_dirty_reads;
 	unsigned int fail_unmap;

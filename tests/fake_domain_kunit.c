@@ -480,7 +480,11 @@ phys_addr_t fake_domain_lookup(struct fake_domain *fake, unsigned long iova)
 static phys_addr_t fake_iova_to_phys(struct iommu_domain *domain,
 				     dma_addr_t iova)
 {
-	return fake_domain_lookup(to_fake(domain), iova);
+	struct fake_domain *fake = to_fake(domain);
+
+	scoped_guard(spinlock, &fake->lock)
+		fake->nr_reads++;
+	return fake_domain_lookup(fake, iova);
 }
 
 static int fake_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
