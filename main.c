@@ -211,12 +211,14 @@ iommufd_ioctls[IOMMUFD_LAST_CMD - IOMMUFD_CMD_BASE + 1] = {
  * @user_struct: the structure
  * @user_size: its bytes, as the user says
  * @asked_word: what is at &iommufd_ioctl.reply_word, if that is not 0
+ * @is_probed: an answer could be written a moment ago
  */
 struct iommufd_call {
 	const struct iommufd_ioctl *ioctl;
 	void __user *user_struct;
 	u32 user_size;
 	u64 asked_word;
+	bool is_probed;
 };
 
 /* What may be asked of the fields without knowing what they mean. */
@@ -240,13 +242,14 @@ static size_t iommufd_reply_bytes(const struct iommufd_call *call)
 }
 
 /* Of a reply that is one word, no structure is too short for it. */
-static int iommufd_put_word(const struct iommufd_call *call, u64 word)
+static __always_inline u64 __user *
+iommufd_user_word(const struct iommufd_call *call)
 {
-	return put_user(word, (u64 __user *)(call->user_struct +
-					     call->ioctl->reply_word));
+	return call->user_struct + call->ioctl->reply_word;
 }
 
-static u64 iommufd_reply_word(const struct iommufd_call *call, const void *cmd)
+static __always_inline u64 iommufd_reply_word(const struct iommufd_call *call,
+					      const void *cmd)
 {
 	return *(const u64 *)(cmd + call->ioctl->reply_word);
 }
@@ -257,8 +260,8 @@ static int iommufd_write_reply(const struct iommufd_call *call, const void *cmd)
 		u64 word = iommufd_reply_word(call, cmd);
 
 		/* A word that is what it was stands in user space already. */
-		return word == call->asked_word ? 0 :
-						  iommufd_put_word(call, word);
+		return word == call->asked_word ?
+			       0 : put_user(word, iommufd_user_word(call));
 	}
 	if (call->ioctl->has_reply &&
 	    copy_to_user(call->user_struct, cmd, iommufd_reply_bytes(call)))
@@ -288,7 +291,7 @@ static int iommufd_probe_reply(struct iommufd_call *call, const void *cmd)
 {
 	if (call->ioctl->reply_word) {
 		call->asked_word = iommufd_reply_word(call, cmd);
-		return iommufd_put_word(call, call->asked_word);
+		return put_user(call->asked_word, iommufd_user_word(call));
 	}
 	return call->ioctl->has_reply ? iommufd_probe_struct(call, cmd) : 0;
 }
@@ -339,7 +342,7 @@ static int iommufd_ucmd_finish(struct iommufd_ucmd *ucmd,
  * As copy_struct_from_user(), for sizes that can be gigabytes: what we do not know
  * has to be zero, and is looked at in pieces.
  */
-static int iommufd_read_struct(const struct iommufd_call *call, void *cmd)
+static int iommufd_copy_struct(const struct iommufd_call *call, void *cmd)
 {
 	u32 size = call->ioctl->size;
 	u32 offset, bytes;
@@ -364,6 +367,66 @@ static int iommufd_read_struct(const struct iommufd_call *call, void *cmd)
 	return 0;
 }
 
+/* In the order that is ABI, whatever is wrong with the structure. */
+static noinline int iommufd_read_any_struct(struct iommufd_call *call,
+					    unsigned int command, void *cmd)
+{
+	const u32 __user *user_size = call->user_struct;
+
+	call->is_probed = false;
+	if (get_user(call->user_size, user_size))
+		return -EFAULT;
+	if (!call->ioctl->handle || call->ioctl->command != command)
+		return -ENOIOCTLCMD;
+	if (call->user_size < call->ioctl->min_size)
+		return -EINVAL;
+	return iommufd_copy_struct(call, cmd);
+}
+
+/*
+ * The usual case: user space knows as much of the structure as the kernel does, and it
+ * is so many words. That is found out in one reading of it; and if the reply is one of
+ * them, it is written back at once, to see that it can be.
+ *
+ * Return: false if it is another case, or there is something wrong.
+ */
+static __always_inline bool iommufd_read_words(struct iommufd_call *call,
+					       unsigned long *words)
+{
+	const unsigned long __user *user_words = call->user_struct;
+	size_t size = call->ioctl->size;
+
+	if (size % sizeof(*words) || !user_access_begin(user_words, size))
+		return false;
+	for (size_t i = size / sizeof(*words); i--;)
+		unsafe_get_user(words[i], &user_words[i], other);
+	/* All structures begin with it. */
+	call->user_size = *(const u32 *)words;
+	if (call->user_size != size)
+		goto other;
+	call->is_probed = call->ioctl->reply_word;
+	if (call->is_probed) {
+		call->asked_word = iommufd_reply_word(call, words);
+		unsafe_put_user(call->asked_word, iommufd_user_word(call),
+				other);
+	}
+	user_access_end();
+	return true;
+
+other:
+	user_access_end();
+	return false;
+}
+
+static int iommufd_read_struct(struct iommufd_call *call, unsigned int command,
+			       void *cmd)
+{
+	if (likely(call->ioctl->command == command &&
+		   iommufd_read_words(call, cmd)))
+		return 0;
+	return iommufd_read_any_struct(call, command, cmd);
+}
+
 /* The rest means nothing yet. */
 static void iommufd_ucmd_begin(struct iommufd_ucmd *ucmd,
 			       struct iommufd_ctx *ictx, void *cmd)
@@ -377,32 +440,37 @@ static void iommufd_ucmd_begin(struct iommufd_ucmd *ucmd,
 	ucmd->reply_on_error = false;
 }
 
-static noinline int iommufd_do_ioctl(struct iommufd_ctx *ictx,
-				     struct iommufd_call *call)
+static __always_inline int
+iommufd_do_ioctl(struct iommufd_ctx *ictx, const struct iommufd_ioctl *ioctl,
+		 unsigned int command, unsigned long arg)
 {
 	u8 cmd[IOMMUFD_MAX_CMD_BYTES] __aligned(8) __uninitialized;
+	struct iommufd_call call __uninitialized;
 	struct iommufd_ucmd ucmd __uninitialized;
 	int rc;
 
-	rc = iommufd_read_struct(call, cmd);
+	call.ioctl = ioctl;
+	call.user_struct = (void __user *)arg;
+	rc = iommufd_read_struct(&call, command, cmd);
 	if (rc)
 		return rc;
-	rc = iommufd_check_fields(call->ioctl, cmd);
+	rc = iommufd_check_fields(ioctl, cmd);
 	if (rc)
 		return rc;
 	/*
 	 * Find out now, when there is nothing to undo yet, that the answer cannot
 	 * be written. It may still turn out later.
 	 */
-	rc = iommufd_probe_reply(call, cmd);
+	if (!call.is_probed)
+		rc = iommufd_probe_reply(&call, cmd);
 	if (rc)
 		return rc;
 
 	iommufd_ucmd_begin(&ucmd, ictx, cmd);
-	rc = call->ioctl->handle(&ucmd);
-	rc = iommufd_ucmd_finish(&ucmd, call, rc);
+	rc = ioctl->handle(&ucmd);
+	rc = iommufd_ucmd_finish(&ucmd, &call, rc);
 	if (rc)
-		pr_debug("%s: %d\n", call->ioctl->name, rc);
+		pr_debug("%s: %d\n", ioctl->name, rc);
 	return rc;
 }
 
@@ -410,22 +478,13 @@ static long iommufd_fops_ioctl(struct file *file, unsigned int cmd,
 			       unsigned long arg)
 {
 	struct iommufd_ctx *ictx = file->private_data;
-	struct iommufd_call call __uninitialized;
 	unsigned int nr = _IOC_NR(cmd);
 
 	if (nr < IOMMUFD_CMD_BASE ||
 	    nr - IOMMUFD_CMD_BASE >= ARRAY_SIZE(iommufd_ioctls))
 		return iommufd_vfio_ioctl(ictx, cmd, arg);
-
-	call.user_struct = (void __user *)arg;
-	if (get_user(call.user_size, (u32 __user *)call.user_struct))
-		return -EFAULT;
-	call.ioctl = &iommufd_ioctls[nr - IOMMUFD_CMD_BASE];
-	if (!call.ioctl->handle || call.ioctl->command != cmd)
-		return -ENOIOCTLCMD;
-	if (call.user_size < call.ioctl->min_size)
-		return -EINVAL;
-	return iommufd_do_ioctl(ictx, &call);
+	return iommufd_do_ioctl(ictx, &iommufd_ioctls[nr - IOMMUFD_CMD_BASE],
+				cmd, arg);
 }
 
 /* -- the file -- */
