@@ -101,7 +101,8 @@ static unsigned long iopt_fill_run(const struct pfn_batch *batch)
 
 /*
  * Map the batch in all members, of which the caller knows the first, and remember
- * what of it no other slice knows.
+ * what of it no other slice knows. If all has gone well the caller may be the one to
+ * cover the slice, before the section ends.
  *
  * What the slice knows by itself needs no record, unless there are any: an older
  * one could say something else of the same indexes.
@@ -111,7 +112,8 @@ static unsigned long iopt_fill_run(const struct pfn_batch *batch)
  */
 static __always_inline int iopt_fill_use(struct iopt_slice *slice,
 					 const struct pfn_batch *batch,
-					 struct iopt_domain *first, bool has_news)
+					 struct iopt_domain *first,
+					 bool has_news, bool caller_covers)
 {
 	unsigned long first_index = slice->span.start + slice->filled_pages;
 	bool is_all = batch->npfns == iopt_slice_npages(slice);
@@ -138,7 +140,8 @@ static __always_inline int iopt_fill_use(struct iopt_slice *slice,
 	slice->run_pfn = run_pfn;
 	if (!slice->filled_pages) {
 		slice->storage = run_pfn ? NULL : first;
-		iopt_slice_cover(slice);
+		if (rc || !caller_covers)
+			iopt_slice_cover(slice);
 	}
 	if (record)
 		iopt_pages_insert_record(pages, record);
@@ -169,7 +172,8 @@ static int iopt_fill_commit(struct iopt_slice *slice,
 	rc = iopt_gather_settle(gather);
 	if (rc <= 0)
 		return rc ?: 1;
-	rc = iopt_fill_use(slice, gather->batch, first, gather->has_news);
+	rc = iopt_fill_use(slice, gather->batch, first, gather->has_news,
+			   false);
 	if (!rc || rc == -ENOTRECOVERABLE)
 		iopt_gather_keep(gather);
 	if (rc)
@@ -190,7 +194,10 @@ static int iopt_fill_gather(struct iopt_slice *slice,
 				slice->span.start + first_page + npages - 1);
 }
 
-/* In the section: map all of a slice that nobody has begun to fill. */
+/*
+ * In the section: map all of a slice that nobody has begun to fill. Without an error it
+ * is yet to be covered.
+ */
 static __always_inline int iopt_fill_whole(struct iopt_slice *slice,
 					   const struct pfn_batch *batch)
 {
@@ -199,13 +206,25 @@ static __always_inline int iopt_fill_whole(struct iopt_slice *slice,
 
 	if (slice->filled_pages || slice->gone || slice->quarantined || !first)
 		return 1;
-	rc = iopt_fill_use(slice, batch, first, true);
+	rc = iopt_fill_use(slice, batch, first, true, true);
 	slice->filler = false;
 	if (rc)
 		slice->gone = true;
 	if (!rc || rc == -ENOTRECOVERABLE)
 		iopt_pages_add_pinned(slice->pages, batch->npfns);
 	return rc;
+}
+
+/* The end of iopt_fill_whole()'s section. */
+static __always_inline void iopt_fill_end(struct iopt_slice *slice,
+					  struct iopt_busy *section, bool is_filled)
+{
+	struct iopt_pages *pages = slice->pages;
+
+	spin_lock(&pages->lock);
+	if (likely(is_filled))
+		span_tree_insert(&pages->slices, &slice->span);
+	iopt_pages_end_range(pages, section);
 }
 
 /* Can all of a slice be pinned with nothing allocated for that, and mapped at once? */
@@ -251,7 +270,7 @@ static __always_inline int iopt_slice_fill_small(struct iopt_slice *slice)
 		busy.last_index = slice->span.last;
 		iopt_pages_lock_range(pages, &busy);
 		rc = iopt_fill_whole(slice, &pin.batch);
-		iopt_pages_unlock_range(pages, &busy);
+		iopt_fill_end(slice, &busy, !rc);
 	}
 	return likely(!rc) ? 0 : iopt_fill_small_failed(slice, &pin, rc);
 }

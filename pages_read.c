@@ -189,8 +189,9 @@ static bool iopt_pages_join_records(struct iopt_pages *pages,
  * Older records that lie within it are freed: next to a page that stays pinned,
  * others may come and go any number of times.
  *
- * Context: the section it was prepared in, with a slice in @pages->slices that
- * covers the indexes.
+ * Context: the section it was prepared in. A slice covers the indexes, in
+ * @pages->slices, before somebody else can drop records: of pages that no other slice
+ * shows, when the section ends at the latest.
  */
 void iopt_pages_insert_record(struct iopt_pages *pages,
 			      struct pfn_record *record)

@@ -20,13 +20,14 @@ RB_DECLARE_CALLBACKS_MAX(static, last_callbacks, struct interval_tree_node, rb,
 			 unsigned long, __subtree_last, span_last)
 
 /**
- * span_tree_insert() - add a range
+ * span_tree_insert_among() - span_tree_insert() without its shortcut
  * @tree: the tree
  * @span: the range, in no tree, its start and last set
  *
  * Context: any, under what guards the tree.
  */
-void span_tree_insert(struct span_tree *tree, struct interval_tree_node *span)
+void span_tree_insert_among(struct span_tree *tree,
+			    struct interval_tree_node *span)
 {
 	struct rb_node **link = &tree->root.rb_node;
 	struct rb_node *parent = NULL;

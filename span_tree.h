@@ -14,7 +14,7 @@
 #define __IOMMUFD_SPAN_TREE_H
 
 #include <linux/interval_tree.h>
-#include <linux/rbtree.h>
+#include <linux/rbtree_augmented.h>
 
 /**
  * struct span_tree - ranges that may overlap; all zero bytes are an empty one
@@ -55,12 +55,34 @@ span_tree_only(const struct span_tree *tree)
 	return rb_entry(rb, struct interval_tree_node, rb);
 }
 
-void span_tree_insert(struct span_tree *tree, struct interval_tree_node *span);
+void span_tree_insert_among(struct span_tree *tree,
+			    struct interval_tree_node *span);
 void span_tree_remove_of_many(struct span_tree *tree,
 			      struct interval_tree_node *span);
 struct interval_tree_node *span_tree_first_of_many(const struct span_tree *tree,
 						   unsigned long start,
 						   unsigned long last);
+
+/**
+ * span_tree_insert() - add a range
+ * @tree: the tree
+ * @span: the range, in no tree, its start and last set
+ *
+ * Context: any, under what guards the tree.
+ */
+static inline void span_tree_insert(struct span_tree *tree,
+				    struct interval_tree_node *span)
+{
+	if (!span_tree_is_empty(tree)) {
+		span_tree_insert_among(tree, span);
+		return;
+	}
+	span->__subtree_last = span->last;
+	span->rb.rb_left = NULL;
+	span->rb.rb_right = NULL;
+	rb_set_parent_color(&span->rb, NULL, RB_BLACK);
+	WRITE_ONCE(tree->root.rb_node, &span->rb);
+}
 
 /**
  * span_tree_remove() - take a range out
