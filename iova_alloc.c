@@ -52,6 +52,18 @@ static void set_gap_bytes(struct iova_node *node, unsigned long gap_bytes)
 	gap_callbacks_propagate(&node->rb, NULL);
 }
 
+/* Put a range into an empty map. */
+static void insert_only(struct iova_map *map, struct iova_node *node)
+{
+	node->gap_bytes = node->first_iova;
+	node->max_gap_bytes = node->first_iova;
+	node->rb.rb_left = NULL;
+	node->rb.rb_right = NULL;
+	rb_set_parent_color(&node->rb, NULL, RB_BLACK);
+	map->root.rb_node = &node->rb;
+	map->highest = node;
+}
+
 /* Put a range in between two neighbours; NULL for one that there is not. */
 static void insert_between(struct iova_map *map, struct iova_node *node,
 			   struct iova_node *below, struct iova_node *above)
@@ -94,7 +106,11 @@ int iova_map_insert(struct iova_map *map, struct iova_node *node)
 	struct iova_node *below = map->highest;
 	struct iova_node *above = NULL;
 
-	if (below && node->first_iova <= below->last_iova) {
+	if (!below) {
+		insert_only(map, node);
+		return 0;
+	}
+	if (node->first_iova <= below->last_iova) {
 		struct rb_node *rb = map->root.rb_node;
 
 		below = NULL;
@@ -116,6 +132,15 @@ int iova_map_insert(struct iova_map *map, struct iova_node *node)
 	return 0;
 }
 
+/* The range below the highest one, which is nobody's left child. */
+static struct iova_node *next_to_highest(struct iova_node *highest)
+{
+	struct rb_node *rb = highest->rb.rb_left ? rb_prev(&highest->rb) :
+						   rb_parent(&highest->rb);
+
+	return rb_entry_safe(rb, struct iova_node, rb);
+}
+
 /**
  * iova_map_erase - put a range out of use
  * @map: the map
@@ -127,8 +152,11 @@ void iova_map_erase(struct iova_map *map, struct iova_node *node)
 {
 	/* While the tree is whole; erasing keeps the rest in order. */
 	if (node == map->highest) {
-		map->highest = rb_entry_safe(rb_prev(&node->rb),
-					     struct iova_node, rb);
+		map->highest = next_to_highest(node);
+		if (!map->highest) {
+			map->root = RB_ROOT;
+			return;
+		}
 	} else {
 		struct iova_node *above = iova_map_next(node);
 
