@@ -117,15 +117,7 @@ void iopt_remove_released(struct iopt_area *area)
 	iopt_area_put(area);
 }
 
-/**
- * iopt_retire_area() - take an area out of the domains and out of the map
- * @area: in state UNMAPPING and the caller's
- *
- * Context: process, no lock held; sleeps.
- * Return: 0; -ENOTRECOVERABLE when a driver did not let go of all of it: it
- * stays in the map then, in quarantine.
- */
-int iopt_retire_area(struct iopt_area *area)
+static __always_inline int __iopt_retire_area(struct iopt_area *area)
 {
 	struct io_pagetable *iopt = iopt_area_map(area);
 	int rc;
@@ -141,6 +133,19 @@ int iopt_retire_area(struct iopt_area *area)
 	if (!rc)
 		iopt_area_put(area);
 	return rc;
+}
+
+/**
+ * iopt_retire_area() - take an area out of the domains and out of the map
+ * @area: in state UNMAPPING and the caller's
+ *
+ * Context: process, no lock held; sleeps.
+ * Return: 0; -ENOTRECOVERABLE when a driver did not let go of all of it: it
+ * stays in the map then, in quarantine.
+ */
+int iopt_retire_area(struct iopt_area *area)
+{
+	return __iopt_retire_area(area);
 }
 
 /* Some user has kept its pins: nothing has happened. */
@@ -392,7 +397,7 @@ static int iopt_finish_area(struct iopt_unmap_walk *walk,
 		iopt_restore_area(area);
 		return rc;
 	}
-	if (iopt_retire_area(area))
+	if (__iopt_retire_area(area))
 		walk->met_quarantine = true;
 	else
 		walk->unmapped_bytes += bytes;

@@ -29,30 +29,6 @@ struct iopt_pages *iopt_pages_get(struct iopt_pages *pages)
 	return pages;
 }
 
-static void iopt_pages_end(struct kref *kref)
-{
-	struct iopt_pages *pages = container_of(kref, struct iopt_pages, kref);
-
-	WARN_ON(!span_tree_is_empty(&pages->slices) ||
-		!span_tree_is_empty(&pages->records) ||
-		!hlist_empty(&pages->busy));
-	if (pages->held)
-		iopt_held_free(pages->held);
-}
-
-/**
- * iopt_pages_drop() - drop a reference, and leave the memory
- * @pages: the pages
- *
- * Context: process.
- * Return: true if it was the last one: the memory, and what the source of the pages
- * holds, are the caller's: to release and free them, or to use them for something else.
- */
-bool iopt_pages_drop(struct iopt_pages *pages)
-{
-	return kref_put(&pages->kref, iopt_pages_end);
-}
-
 /**
  * iopt_pages_put() - drop a reference
  * @pages: the pages; freed with the last reference, the start of whatever

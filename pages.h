@@ -537,7 +537,6 @@ static inline bool iopt_slice_is_alone(const struct iopt_slice *slice)
 
 /* pages.c */
 struct iopt_pages *iopt_pages_get(struct iopt_pages *pages);
-bool iopt_pages_drop(struct iopt_pages *pages);
 void iopt_pages_put(struct iopt_pages *pages);
 bool iopt_pages_trylock_range(struct iopt_pages *pages, struct iopt_busy *busy);
 void iopt_pages_await_range(struct iopt_pages *pages, struct iopt_busy *busy);
@@ -796,6 +795,30 @@ bool iopt_pages_try_pin_again(struct iopt_pages *pages,
 			      struct page **out_pages);
 bool iopt_pages_try_unpin(struct iopt_pages *pages, unsigned long first_index,
 			  unsigned long npages);
+
+static inline void iopt_pages_end(struct kref *kref)
+{
+	struct iopt_pages *pages = container_of(kref, struct iopt_pages, kref);
+
+	WARN_ON(!span_tree_is_empty(&pages->slices) ||
+		!span_tree_is_empty(&pages->records) ||
+		!hlist_empty(&pages->busy));
+	if (pages->held)
+		iopt_held_free(pages->held);
+}
+
+/**
+ * iopt_pages_drop() - drop a reference, and leave the memory
+ * @pages: the pages
+ *
+ * Context: process.
+ * Return: true if it was the last one: the memory, and what the source of the pages
+ * holds, are the caller's: to release and free them, or to use them for something else.
+ */
+static inline bool iopt_pages_drop(struct iopt_pages *pages)
+{
+	return kref_put(&pages->kref, iopt_pages_end);
+}
 
 /* pages_access.c */
 int iopt_pages_add_access(struct iopt_pages *pages, unsigned long first_index,
