@@ -370,19 +370,25 @@ static __always_inline int iopt_fill_areas(const struct iopt_new_areas *new)
 	return 0;
 }
 
+/* Of an area of ours: a domain may have left meanwhile, and not let go. */
+static __always_inline void iopt_make_live(struct iopt_area *area)
+{
+	iopt_set_state(area, READ_ONCE(area->slice.quarantined) ?
+				     IOPT_AREA_QUARANTINED :
+				     IOPT_AREA_LIVE);
+}
+
 /* Move all pending areas to another state. */
-static __always_inline void iopt_pending_set(const struct iopt_pending *pending,
-					     enum iopt_area_state state)
+static void iopt_pending_set(const struct iopt_pending *pending,
+			     enum iopt_area_state state)
 {
 	struct iopt_area *area = pending->first_area;
 
 	guard(iopt_write)(pending->iopt);
 
 	for (;;) {
-		/* A domain may have left meanwhile, and not let go. */
-		if (state == IOPT_AREA_LIVE &&
-		    READ_ONCE(area->slice.quarantined))
-			iopt_set_state(area, IOPT_AREA_QUARANTINED);
+		if (state == IOPT_AREA_LIVE)
+			iopt_make_live(area);
 		else
 			iopt_set_state(area, state);
 		if (area->slice.iova.last_iova == pending->last_iova)
@@ -392,10 +398,18 @@ static __always_inline void iopt_pending_set(const struct iopt_pending *pending,
 	}
 }
 
-static __always_inline void iopt_pending_end(const struct iopt_pending *pending)
+/* What nobody has to be told of needs not wait for that. */
+static __always_inline void iopt_finish_areas(struct io_pagetable *iopt,
+					      const struct iopt_new_areas *new)
 {
-	iopt_pending_set(pending, IOPT_AREA_LIVE);
-	iopt_wake(pending->iopt);
+	scoped_guard(iopt_write, iopt) {
+		for (size_t i = 0; i < new->nr_areas; i++) {
+			if (i)
+				cond_resched();
+			iopt_make_live(new->areas[i]);
+		}
+	}
+	iopt_wake(iopt);
 }
 
 /*
@@ -412,16 +426,16 @@ static __always_inline int iopt_bring_in(struct io_pagetable *iopt,
 	rc = iopt_place(iopt, new, request);
 	if (rc || !new->is_pending)
 		return rc;
+	if (new->fill)
+		rc = iopt_fill_areas(new);
+	if (!rc && request->is_final) {
+		iopt_finish_areas(iopt, new);
+		return 0;
+	}
 	pending->iopt = iopt;
 	pending->first_area = new->areas[0];
 	pending->last_iova = request->iova + (request->length - 1);
-	if (new->fill)
-		rc = iopt_fill_areas(new);
-	if (rc || !request->is_final)
-		return rc;
-	iopt_pending_end(pending);
-	pending->iopt = NULL;
-	return 0;
+	return rc;
 }
 
 /**
@@ -636,7 +650,8 @@ void iopt_copy_end(struct iopt_copy *copy)
  */
 void iopt_pending_commit(struct iopt_pending *pending)
 {
-	iopt_pending_end(pending);
+	iopt_pending_set(pending, IOPT_AREA_LIVE);
+	iopt_wake(pending->iopt);
 }
 
 /**
