@@ -27,6 +27,7 @@ void iopt_init(struct io_pagetable *iopt)
 	init_rwsem(&iopt->iova_rwsem);
 	iova_map_init(&iopt->areas);
 	iopt->reserved = RB_ROOT_CACHED;
+	iopt->usable.last_iova = ULONG_MAX;
 	iopt->allowed = RB_ROOT_CACHED;
 	INIT_LIST_HEAD(&iopt->domains.members);
 	iopt_owner_cache_init(&iopt->owners);

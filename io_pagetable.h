@@ -67,13 +67,25 @@ struct iopt_access_request {
 };
 
 /**
+ * struct iopt_range - a range of IOVA
+ * @first_iova: first byte
+ * @last_iova: last byte, inclusive
+ */
+struct iopt_range {
+	unsigned long first_iova;
+	unsigned long last_iova;
+};
+
+/**
  * struct io_pagetable - the IOVA map of an IOAS
- * @iova_rwsem: guards @areas and the areas' states, @reserved, @allowed,
+ * @iova_rwsem: guards @areas and the areas' states, @reserved, @usable, @allowed,
  *	@iova_alignment, @users and the insertion into @domains; never held while
  *	pinning, mapping into a domain, flushing or anything else that can wait for
  *	user space: a copy of a page that it guards takes no page fault
  * @areas: the areas by IOVA
  * @reserved: ranges that must stay unmapped, struct iopt_reserved
+ * @usable: a range that meets none of @reserved, or one that nothing fits into. Under
+ *	@iova_rwsem, for writing; nothing but a memory of the last search
  * @allowed: ranges user space wants to stay mappable, struct iopt_allowed
  * @domains: the domains that mirror the areas
  * @owners: who mapped last
@@ -96,6 +108,7 @@ struct io_pagetable {
 	struct rw_semaphore iova_rwsem;
 	struct iova_map areas;
 	struct rb_root_cached reserved;
+	struct iopt_range usable;
 	struct rb_root_cached allowed;
 	struct iopt_domains domains;
 	struct iopt_owner_cache owners;
@@ -172,16 +185,6 @@ struct iopt_copy {
  */
 struct iopt_msi_window {
 	bool is_wanted;
-	unsigned long first_iova;
-	unsigned long last_iova;
-};
-
-/**
- * struct iopt_range - a range of IOVA
- * @first_iova: first byte
- * @last_iova: last byte, inclusive
- */
-struct iopt_range {
 	unsigned long first_iova;
 	unsigned long last_iova;
 };
@@ -325,6 +328,8 @@ int iopt_allow_add(struct iopt_allow_list *list, unsigned long first_iova,
 int iopt_allow_apply(struct io_pagetable *iopt, struct iopt_allow_list *list);
 void iopt_allow_free(struct iopt_allow_list *list);
 void iopt_reserve_destroy(struct io_pagetable *iopt);
+bool iopt_find_usable(struct io_pagetable *iopt, unsigned long first_iova,
+		      unsigned long last_iova);
 size_t iopt_usable_ranges(struct io_pagetable *iopt, struct iopt_range *ranges,
 			  size_t max_ranges, unsigned long *out_alignment);
 

@@ -245,9 +245,10 @@ static int iopt_check_fixed_iova(struct io_pagetable *iopt,
 		return -EINVAL;
 	if (check_add_overflow(request->iova, request->length - 1, &last_iova))
 		return -EOVERFLOW;
-	if (interval_tree_iter_first(&iopt->reserved, request->iova, last_iova))
-		return -EINVAL;
-	return 0;
+	if (likely(request->iova >= iopt->usable.first_iova &&
+		   last_iova <= iopt->usable.last_iova))
+		return 0;
+	return iopt_find_usable(iopt, request->iova, last_iova) ? 0 : -EINVAL;
 }
 
 static bool iopt_is_used(const struct io_pagetable *iopt,

@@ -72,6 +72,7 @@ static int iopt_reservation_insert(struct io_pagetable *iopt,
 			return -EADDRINUSE;
 	list_for_each_entry(reserved, &reservation->ranges, item)
 		interval_tree_insert(&reserved->node, &iopt->reserved);
+	iopt->usable = (struct iopt_range){ .first_iova = ULONG_MAX };
 	INIT_LIST_HEAD(&reservation->ranges);
 	return 0;
 }
@@ -153,6 +154,56 @@ static void iopt_remove_reserved(struct io_pagetable *iopt, const void *owner)
 		if (!reserved->is_kept)
 			kfree(reserved);
 	}
+}
+
+/* The highest end of a range and of those on its left side in the tree. */
+static unsigned long iopt_reserved_last(const struct rb_node *left,
+					const struct interval_tree_node *node)
+{
+	if (!left)
+		return node->last;
+	return max(node->last, rb_entry(left, struct interval_tree_node,
+					rb)->__subtree_last);
+}
+
+/**
+ * iopt_find_usable - does a range meet no reserved one?
+ * @iopt: the IOVA map
+ * @first_iova: first byte
+ * @last_iova: last byte, inclusive
+ *
+ * If so, that is remembered of all there is between the next reserved ranges below and
+ * above.
+ *
+ * Context: the map's lock held for writing.
+ * Return: true if it meets none.
+ */
+bool iopt_find_usable(struct io_pagetable *iopt, unsigned long first_iova,
+		      unsigned long last_iova)
+{
+	struct iopt_range usable = { .last_iova = ULONG_MAX };
+	struct rb_node *rb = iopt->reserved.rb_root.rb_node;
+
+	lockdep_assert_held_write(&iopt->iova_rwsem);
+
+	while (rb) {
+		struct interval_tree_node *node =
+			rb_entry(rb, struct interval_tree_node, rb);
+		unsigned long last;
+
+		if (node->start > last_iova) {
+			usable.last_iova = node->start - 1;
+			rb = rb->rb_left;
+			continue;
+		}
+		last = iopt_reserved_last(rb->rb_left, node);
+		if (last >= first_iova)
+			return false;
+		usable.first_iova = max(usable.first_iova, last + 1);
+		rb = rb->rb_right;
+	}
+	iopt->usable = usable;
+	return true;
 }
 
 /**
