@@ -237,51 +237,51 @@ static noinline int domain_io_map_runs(struct domain_io_call *call,
 }
 
 /**
- * domain_io_map_any() - domain_io_map() without its shortcut
- * @domain: as there
- * @span: as there
- * @batch: as there
- * @iommu_prot: as there
+ * domain_io_map() - map a batch of PFNs at consecutive IOVAs
+ * @domain: paging domain; the IOVAs lie in its aperture and are aligned to
+ *	its smallest page, and nothing is mapped there
+ * @span: where; holds not more bytes than the batch
+ * @batch: what
+ * @iommu_prot: IOMMU_READ, IOMMU_WRITE, IOMMU_CACHE
  *
- * Context: as there.
- * Return: as there.
+ * Context: a section over the indexes; sleeps, allocates page tables charged
+ * to the current memory cgroup.
+ * Return: 0 with all of it mapped and visible to devices; -EINVAL if it is not
+ * aligned to the domain's smallest page, or the driver's -errno, with nothing
+ * of it mapped; -ENOTRECOVERABLE if the driver failed to take back what it had
+ * mapped, so that some of it may still be reachable.
  */
-int domain_io_map_any(struct iommu_domain *domain,
-		      const struct domain_io_span *span,
-		      const struct pfn_batch *batch, int iommu_prot)
+int domain_io_map(struct iommu_domain *domain,
+		  const struct domain_io_span *span,
+		  const struct pfn_batch *batch, int iommu_prot)
 {
-	struct domain_io_call call = {
-		.domain = domain,
-		.iommu_prot = iommu_prot,
+	const struct pfn_run *run = batch->runs + batch->first_run;
+	const struct domain_io_step page = {
+		.iova = span->first_iova,
+		.phys = PFN_PHYS(run->pfn) + span->page_offset,
+		.pgsize = PAGE_SIZE,
+		.pgcount = 1,
 	};
+	size_t done;
 	int rc;
 
-	rc = domain_io_map_runs(&call, span, batch);
+	if (span->length == PAGE_SIZE &&
+	    domain_io_is_leaf(domain, &page, PAGE_SIZE)) {
+		rc = domain_io_put(domain, &page, iommu_prot, &done);
+	} else {
+		struct domain_io_call call = {
+			.domain = domain,
+			.iommu_prot = iommu_prot,
+		};
+
+		rc = domain_io_map_runs(&call, span, batch);
+		done = call.done;
+	}
 	if (!rc && domain->ops->iotlb_sync_map)
 		rc = domain->ops->iotlb_sync_map(domain, span->first_iova,
 						 span->length);
-	if (unlikely(rc) && call.done &&
-	    domain_io_unmap(domain, span->first_iova, call.done) != call.done)
-		return -ENOTRECOVERABLE;
-	return rc;
-}
-
-/**
- * domain_io_map_failed() - end of a domain_io_map() of one page that has failed
- * @domain: where
- * @iova: where the page was to show
- * @is_mapped: the driver has mapped it
- * @rc: error of the driver, or 0 if it has none for it
- *
- * Context: as domain_io_map().
- * Return: as domain_io_map().
- */
-int domain_io_map_failed(struct iommu_domain *domain, unsigned long iova,
-			 bool is_mapped, int rc)
-{
-	if (!is_mapped)
-		return domain_io_scrub(domain, iova, PAGE_SIZE) ?: rc ?: -ENOMEM;
-	if (domain_io_unmap(domain, iova, PAGE_SIZE) != PAGE_SIZE)
+	if (unlikely(rc) && done &&
+	    domain_io_unmap(domain, span->first_iova, done) != done)
 		return -ENOTRECOVERABLE;
 	return rc;
 }

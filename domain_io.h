@@ -29,12 +29,10 @@
 #define __IOMMUFD_DOMAIN_IO_H
 
 #include <linux/iommu.h>
-#include <linux/pfn.h>
 #include <linux/types.h>
 
-#include "pfn_batch.h"
-
 struct iova_bitmap;
+struct pfn_batch;
 
 /**
  * struct domain_io_span - where a batch of PFNs shows
@@ -75,54 +73,9 @@ struct domain_io_dirty {
 	struct iommu_iotlb_gather gather;
 };
 
-int domain_io_map_any(struct iommu_domain *domain,
-		      const struct domain_io_span *span,
-		      const struct pfn_batch *batch, int iommu_prot);
-int domain_io_map_failed(struct iommu_domain *domain, unsigned long iova,
-			 bool is_mapped, int rc);
-
-/**
- * domain_io_map() - map a batch of PFNs at consecutive IOVAs
- * @domain: paging domain; the IOVAs lie in its aperture and are aligned to
- *	its smallest page, and nothing is mapped there
- * @span: where; holds not more bytes than the batch
- * @batch: what
- * @iommu_prot: IOMMU_READ, IOMMU_WRITE, IOMMU_CACHE
- *
- * A page is the driver call alone: there is no leaf to choose.
- *
- * Context: a section over the indexes; sleeps, allocates page tables charged
- * to the current memory cgroup.
- * Return: 0 with all of it mapped and visible to devices; -EINVAL if it is not
- * aligned to the domain's smallest page, or the driver's -errno, with nothing
- * of it mapped; -ENOTRECOVERABLE if the driver failed to take back what it had
- * mapped, so that some of it may still be reachable.
- */
-static __always_inline int domain_io_map(struct iommu_domain *domain,
-					 const struct domain_io_span *span,
-					 const struct pfn_batch *batch,
-					 int iommu_prot)
-{
-	phys_addr_t phys = PFN_PHYS(batch->runs[batch->first_run].pfn) +
-			   span->page_offset;
-	const struct iommu_domain_ops *ops = domain->ops;
-	size_t mapped = 0;
-	int rc;
-
-	if (span->length != PAGE_SIZE || !(domain->pgsize_bitmap & PAGE_SIZE) ||
-	    !IS_ALIGNED(span->first_iova | phys, PAGE_SIZE))
-		return domain_io_map_any(domain, span, batch, iommu_prot);
-	rc = ops->map_pages(domain, span->first_iova, phys, PAGE_SIZE, 1,
-			    iommu_prot, GFP_KERNEL_ACCOUNT, &mapped);
-	if (unlikely(rc || !mapped))
-		return domain_io_map_failed(domain, span->first_iova, false, rc);
-	if (ops->iotlb_sync_map)
-		rc = ops->iotlb_sync_map(domain, span->first_iova, PAGE_SIZE);
-	if (unlikely(rc))
-		return domain_io_map_failed(domain, span->first_iova, true, rc);
-	return 0;
-}
-
+int domain_io_map(struct iommu_domain *domain,
+		  const struct domain_io_span *span,
+		  const struct pfn_batch *batch, int iommu_prot);
 void domain_io_begin_unmap(struct domain_io_unmap *unmap,
 			   struct iommu_domain *domain);
 unsigned long domain_io_unmap_range(struct domain_io_unmap *unmap,
