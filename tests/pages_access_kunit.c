@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The xarray tier of the page store and how pages move between it and slices:
- * real pins, fake IOMMU drivers.
+ * The tier of what in-kernel users have pinned, and how pages move between it and
+ * slices: real pins, fake IOMMU drivers.
  */
 #include <kunit/test.h>
 #include <linux/highmem.h>
