@@ -185,14 +185,18 @@ static void iopt_rw_run(struct iopt_rw *rw, unsigned long pfn,
 	 PAGE_SIZE % sizeof(struct page) == 0 ?				\
 		 PAGE_SIZE / sizeof(struct page) : 0)
 
-/* What to add to a scaled struct page *, or to a scaled PFN, to have its address. */
-static __always_inline void *iopt_nth_base(bool of_pages)
+/*
+ * What to add to a scaled struct page *, or to a scaled PFN, to have its address. That is
+ * learned from the first of them: PFN 0 need not be memory, and then some machines,
+ * like those of arm64, say nothing useful of it.
+ */
+static __always_inline void *iopt_nth_base(const void *array, bool of_pages)
 {
-	void *memory = iopt_pfn_address(0);
+	unsigned long value = *(const unsigned long *)array;
+	unsigned long pfn = of_pages ? page_to_pfn((struct page *)value) : value;
+	unsigned long scale = of_pages ? IOPT_PAGE_SCALE : PAGE_SIZE;
 
-	if (!of_pages || !IOPT_PAGE_SCALE)
-		return memory;
-	return memory - (unsigned long)pfn_to_page(0) * IOPT_PAGE_SCALE;
+	return iopt_pfn_address(pfn) - value * scale;
 }
 
 /* Where is a page of an array of pages, or of PFNs? In as few steps as it takes. */
@@ -256,7 +260,7 @@ iopt_rw_whole_list(const struct iopt_rw *rw, const void *array, bool of_pages,
 	struct iopt_list_copy copy = {
 		.array = array,
 		/* Known to stay as it is, whatever is written. */
-		.base = iopt_nth_base(of_pages),
+		.base = iopt_nth_base(array, of_pages),
 		.data = rw->data,
 		.of_pages = of_pages,
 		.write = rw->write,
