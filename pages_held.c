@@ -342,7 +342,8 @@ static struct iopt_held_block *iopt_held_new_block(struct iopt_held *held,
 		next = iopt_held_find(held, first_index);
 		prev = rb_to_block(next ? rb_prev(&next->node) :
 					  rb_last(&held->blocks));
-		if (next) {
+		/* One that has come since the caller looked can be gone again. */
+		if (next && next->first_index > first_index) {
 			last_index = min(last_index, next->first_index - 1);
 			last = min(last, next->first_index - 1);
 		}
