@@ -116,6 +116,8 @@ static void iopt_slice_unpin_known(struct iopt_slice *slice, unsigned long index
 			iopt_pages_unpin_list(pages, record, index, n);
 		index += n;
 		npages -= n;
+		if (npages)
+			cond_resched();
 	}
 }
 
