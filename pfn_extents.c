@@ -3,8 +3,8 @@
  * Records of PFN runs; see pfn_extents.h.
  *
  * Sixteen bytes for a run: with 2 MiB pages that is 8 MiB for each TiB, less
- * than 0.001 %. With 4 KiB runs it would be half of what the page tables cost,
- * so records of scattered memory are not made.
+ * than 0.001 %. With 4 KiB runs it would be twice what the page tables cost: of
+ * scattered memory there are only lists, of eight bytes a page, where that pays.
  */
 #include <linux/bug.h>
 #include <linux/minmax.h>
