@@ -351,6 +351,58 @@ TEST_F(charge, mapped_by_a_child_and_closed)
 	EXPECT_NOTHING_OWED();
 }
 
+/* The page that a process maps is its own, and it pays for it. Return: 0, or where not. */
+static int map_own_page(const FIXTURE_DATA(charge) *self, bool by_mm)
+{
+	char *page = anonymous(self->page);
+	const __u64 va = (uintptr_t)page;
+	int where = 0;
+
+	if (!page)
+		return 1;
+	*page = 1;
+	if (map_at(self->fd, self->ioas, va, self->page, APERTURE))
+		return 2;
+	if (!has_charged(self, by_mm, 1))
+		where = 3;
+	else if (check_map(self->fd, self->mock.hwpt, va, self->page, APERTURE))
+		where = 4;
+	else if (check_refs(self->fd, va, self->page, 1))
+		where = 5;
+	if (unmap_pages(self, 1, APERTURE))
+		return 6;
+	if (!where && !has_charged(self, by_mm, 0))
+		where = 7;
+	munmap(page, self->page);
+	return where;
+}
+
+static int map_own_page_in_child(void *arg)
+{
+	const struct child_of *child = arg;
+
+	return map_own_page(child->self, child->by_mm);
+}
+
+/* What is kept of an unmapped page for the next map says nothing of whose that is. */
+TEST_F(charge, every_map_finds_its_owner)
+{
+	struct child_of child = { self, variant->by_mm };
+
+	EXPECT_EQ(0, map_own_page(self, variant->by_mm));
+	EXPECT_EQ(0, in_child(map_own_page_in_child, &child));
+	EXPECT_EQ(0, map_own_page(self, variant->by_mm));
+
+	/* the same process, with the privilege not to pay */
+	ASSERT_EQ(0, become_root());
+	EXPECT_EQ(0, map_own_page(self, false));
+	EXPECT_EQ(0, in_child(map_own_page_in_child, &(struct child_of){
+							 self, false }));
+	ASSERT_EQ(0, become_user());
+	EXPECT_EQ(0, map_own_page(self, variant->by_mm));
+	EXPECT_NOTHING_OWED();
+}
+
 /* A map that fails behind the charge gives it back. */
 TEST_F(charge, given_back_by_what_fails)
 {
