@@ -81,7 +81,7 @@ struct iopt_range {
  * @iova_rwsem: guards @areas and the areas' states, @reserved, @usable, @allowed,
  *	@iova_alignment, @users and the insertion into @domains; never held while
  *	pinning, mapping into a domain, flushing or anything else that can wait for
- *	user space: a copy of a page that it guards takes no page fault
+ *	user space: a copy by the CPU that it guards takes no page fault
  * @areas: the areas by IOVA
  * @reserved: ranges that must stay unmapped, struct iopt_reserved
  * @usable: a range that meets none of @reserved, or one that nothing fits into. Under

@@ -783,8 +783,8 @@ static bool iopt_rw_pages_at_once(struct iopt_slice *slice, struct iopt_rw *rw)
  * Most copies are like this: with nobody in a section over these pages, and no page
  * fault to be taken. A long one stops if others wait for the map or the CPU.
  *
- * Context: process or kernel thread, the map's lock; sleeps no longer than drivers do
- * when they are asked for an address.
+ * Context: process or kernel thread, the map's lock; sleeps for memory, and no longer
+ * than drivers do when they are asked for an address.
  * Return: true with all of it copied; false if iopt_slice_rw() has to go on.
  */
 bool iopt_slice_rw_at_once(struct iopt_slice *slice, struct iopt_rw *rw)
