@@ -222,9 +222,10 @@ struct iommufd_call {
 };
 
 /* What may be asked of the fields without knowing what they mean. */
-static int iommufd_check_fields(const struct iommufd_ioctl *ioctl,
-				const void *cmd)
+static __always_inline int
+iommufd_check_fields(const struct iommufd_ioctl *ioctl, const void *cmd)
 {
+#pragma GCC unroll 3
 	for (size_t i = 0; i < ARRAY_SIZE(ioctl->zeroes); i++) {
 		const struct iommufd_zero *zero = &ioctl->zeroes[i];
 
@@ -241,29 +242,37 @@ static size_t iommufd_reply_bytes(const struct iommufd_call *call)
 	return min_t(u32, call->user_size, call->ioctl->size);
 }
 
-/* Of a reply that is one word, no structure is too short for it. */
+/*
+ * What is inline from here on is told the entry of the table, beside the call that has
+ * it: one that is known when this is compiled is not looked at then.
+ *
+ * Of a reply that is one word, no structure is too short for it.
+ */
 static __always_inline u64 __user *
-iommufd_user_word(const struct iommufd_call *call)
+iommufd_user_word(const struct iommufd_ioctl *ioctl,
+		  const struct iommufd_call *call)
 {
-	return call->user_struct + call->ioctl->reply_word;
+	return call->user_struct + ioctl->reply_word;
 }
 
-static __always_inline u64 iommufd_reply_word(const struct iommufd_call *call,
+static __always_inline u64 iommufd_reply_word(const struct iommufd_ioctl *ioctl,
 					      const void *cmd)
 {
-	return *(const u64 *)(cmd + call->ioctl->reply_word);
+	return *(const u64 *)(cmd + ioctl->reply_word);
 }
 
-static int iommufd_write_reply(const struct iommufd_call *call, const void *cmd)
+static __always_inline int
+iommufd_write_reply(const struct iommufd_ioctl *ioctl,
+		    const struct iommufd_call *call, const void *cmd)
 {
-	if (call->ioctl->reply_word) {
-		u64 word = iommufd_reply_word(call, cmd);
+	if (ioctl->reply_word) {
+		u64 word = iommufd_reply_word(ioctl, cmd);
 
 		/* A word that is what it was stands in user space already. */
 		return word == call->asked_word ?
-			       0 : put_user(word, iommufd_user_word(call));
+			       0 : put_user(word, iommufd_user_word(ioctl, call));
 	}
-	if (call->ioctl->has_reply &&
+	if (ioctl->has_reply &&
 	    copy_to_user(call->user_struct, cmd, iommufd_reply_bytes(call)))
 		return -EFAULT;
 	return 0;
@@ -287,13 +296,16 @@ static int iommufd_probe_struct(const struct iommufd_call *call, const u8 *cmd)
 }
 
 /* Also remembers what it is that need not be written again. */
-static int iommufd_probe_reply(struct iommufd_call *call, const void *cmd)
+static __always_inline int
+iommufd_probe_reply(const struct iommufd_ioctl *ioctl,
+		    struct iommufd_call *call, const void *cmd)
 {
-	if (call->ioctl->reply_word) {
-		call->asked_word = iommufd_reply_word(call, cmd);
-		return put_user(call->asked_word, iommufd_user_word(call));
+	if (ioctl->reply_word) {
+		call->asked_word = iommufd_reply_word(ioctl, cmd);
+		return put_user(call->asked_word,
+				iommufd_user_word(ioctl, call));
 	}
-	return call->ioctl->has_reply ? iommufd_probe_struct(call, cmd) : 0;
+	return ioctl->has_reply ? iommufd_probe_struct(call, cmd) : 0;
 }
 
 static void iommufd_ucmd_settle_file(struct iommufd_ucmd *ucmd, bool is_known)
@@ -307,7 +319,7 @@ static void iommufd_ucmd_settle_file(struct iommufd_ucmd *ucmd, bool is_known)
 }
 
 /* What the handler began comes to be if the user knows of it, or never was. */
-static void iommufd_ucmd_settle(struct iommufd_ucmd *ucmd, bool is_known)
+static noinline void iommufd_ucmd_settle(struct iommufd_ucmd *ucmd, bool is_known)
 {
 	if (ucmd->new_object) {
 		if (is_known)
@@ -325,14 +337,18 @@ static void iommufd_ucmd_settle(struct iommufd_ucmd *ucmd, bool is_known)
 	}
 }
 
-static int iommufd_ucmd_finish(struct iommufd_ucmd *ucmd,
-			       const struct iommufd_call *call, int rc)
+static __always_inline int
+iommufd_ucmd_finish(struct iommufd_ucmd *ucmd,
+		    const struct iommufd_ioctl *ioctl,
+		    const struct iommufd_call *call, int rc)
 {
 	/* The first error is the one to report. */
-	if (!rc || ucmd->reply_on_error)
-		rc = iommufd_write_reply(call, ucmd->cmd) ? rc ?: -EFAULT : rc;
+	if ((!rc || ucmd->reply_on_error) &&
+	    iommufd_write_reply(ioctl, call, ucmd->cmd))
+		rc = rc ?: -EFAULT;
 
-	iommufd_ucmd_settle(ucmd, !rc);
+	if (unlikely(ucmd->new_object || ucmd->new_file || ucmd->pending.iopt))
+		iommufd_ucmd_settle(ucmd, !rc);
 	while (ucmd->nr_held)
 		iommufd_object_put(ucmd->held[--ucmd->nr_held]);
 	return rc;
@@ -390,25 +406,27 @@ static noinline int iommufd_read_any_struct(struct iommufd_call *call,
  *
  * Return: false if it is another case, or there is something wrong.
  */
-static __always_inline bool iommufd_read_words(struct iommufd_call *call,
-					       unsigned long *words)
+static __always_inline bool
+iommufd_read_words(const struct iommufd_ioctl *ioctl, struct iommufd_call *call,
+		   unsigned long *words)
 {
 	const unsigned long __user *user_words = call->user_struct;
-	size_t size = call->ioctl->size;
+	size_t size = ioctl->size;
 
 	if (size % sizeof(*words) || !user_access_begin(user_words, size))
 		return false;
+#pragma GCC unroll 8
 	for (size_t i = size / sizeof(*words); i--;)
 		unsafe_get_user(words[i], &user_words[i], other);
 	/* All structures begin with it. */
 	call->user_size = *(const u32 *)words;
 	if (call->user_size != size)
 		goto other;
-	call->is_probed = call->ioctl->reply_word;
-	if (call->is_probed) {
-		call->asked_word = iommufd_reply_word(call, words);
-		unsafe_put_user(call->asked_word, iommufd_user_word(call),
-				other);
+	call->is_probed = ioctl->reply_word;
+	if (ioctl->reply_word) {
+		call->asked_word = iommufd_reply_word(ioctl, words);
+		unsafe_put_user(call->asked_word,
+				iommufd_user_word(ioctl, call), other);
 	}
 	user_access_end();
 	return true;
@@ -418,11 +436,12 @@ other:
 	return false;
 }
 
-static int iommufd_read_struct(struct iommufd_call *call, unsigned int command,
-			       void *cmd)
+static __always_inline int
+iommufd_read_struct(const struct iommufd_ioctl *ioctl, struct iommufd_call *call,
+		    unsigned int command, void *cmd)
 {
-	if (likely(call->ioctl->command == command &&
-		   iommufd_read_words(call, cmd)))
+	if (likely(ioctl->command == command &&
+		   iommufd_read_words(ioctl, call, cmd)))
 		return 0;
 	return iommufd_read_any_struct(call, command, cmd);
 }
@@ -451,7 +470,7 @@ iommufd_do_ioctl(struct iommufd_ctx *ictx, const struct iommufd_ioctl *ioctl,
 
 	call.ioctl = ioctl;
 	call.user_struct = (void __user *)arg;
-	rc = iommufd_read_struct(&call, command, cmd);
+	rc = iommufd_read_struct(ioctl, &call, command, cmd);
 	if (rc)
 		return rc;
 	rc = iommufd_check_fields(ioctl, cmd);
@@ -462,22 +481,22 @@ iommufd_do_ioctl(struct iommufd_ctx *ictx, const struct iommufd_ioctl *ioctl,
 	 * be written. It may still turn out later.
 	 */
 	if (!call.is_probed)
-		rc = iommufd_probe_reply(&call, cmd);
+		rc = iommufd_probe_reply(ioctl, &call, cmd);
 	if (rc)
 		return rc;
 
 	iommufd_ucmd_begin(&ucmd, ictx, cmd);
 	rc = ioctl->handle(&ucmd);
-	rc = iommufd_ucmd_finish(&ucmd, &call, rc);
+	rc = iommufd_ucmd_finish(&ucmd, ioctl, &call, rc);
 	if (rc)
 		pr_debug("%s: %d\n", ioctl->name, rc);
 	return rc;
 }
 
-static long iommufd_fops_ioctl(struct file *file, unsigned int cmd,
-			       unsigned long arg)
+/* Any ioctl, by its entry in the table. */
+static noinline long iommufd_any_ioctl(struct iommufd_ctx *ictx,
+				       unsigned int cmd, unsigned long arg)
 {
-	struct iommufd_ctx *ictx = file->private_data;
 	unsigned int nr = _IOC_NR(cmd);
 
 	if (nr < IOMMUFD_CMD_BASE ||
@@ -485,6 +504,29 @@ static long iommufd_fops_ioctl(struct file *file, unsigned int cmd,
 		return iommufd_vfio_ioctl(ictx, cmd, arg);
 	return iommufd_do_ioctl(ictx, &iommufd_ioctls[nr - IOMMUFD_CMD_BASE],
 				cmd, arg);
+}
+
+/* One that is known by now: of its entry in the table nothing has to be read. */
+#define iommufd_one_ioctl(ictx, _name, arg)				\
+	iommufd_do_ioctl((ictx),					\
+			 &iommufd_ioctls[IOMMUFD_CMD_##_name -		\
+					 IOMMUFD_CMD_BASE],		\
+			 IOMMU_##_name, (arg))
+
+static long iommufd_fops_ioctl(struct file *file, unsigned int cmd,
+			       unsigned long arg)
+{
+	struct iommufd_ctx *ictx = file->private_data;
+
+	switch (cmd) {
+	/* What a vIOMMU asks for a million times. */
+	case IOMMU_IOAS_MAP:
+		return iommufd_one_ioctl(ictx, IOAS_MAP, arg);
+	case IOMMU_IOAS_UNMAP:
+		return iommufd_one_ioctl(ictx, IOAS_UNMAP, arg);
+	default:
+		return iommufd_any_ioctl(ictx, cmd, arg);
+	}
 }
 
 /* -- the file -- */
