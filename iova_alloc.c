@@ -46,12 +46,6 @@ static inline unsigned long node_gap_bytes(const struct iova_node *node)
 RB_DECLARE_CALLBACKS_MAX(static, gap_callbacks, struct iova_node, rb,
 			 unsigned long, max_gap_bytes, node_gap_bytes)
 
-static void set_gap_bytes(struct iova_node *node, unsigned long gap_bytes)
-{
-	node->gap_bytes = gap_bytes;
-	gap_callbacks_propagate(&node->rb, NULL);
-}
-
 /* Put a range into an empty map. */
 static void insert_only(struct iova_map *map, struct iova_node *node)
 {
@@ -68,11 +62,10 @@ static void insert_only(struct iova_map *map, struct iova_node *node)
 static void insert_between(struct iova_map *map, struct iova_node *node,
 			   struct iova_node *below, struct iova_node *above)
 {
-	struct rb_node **link = &map->root.rb_node;
-	struct rb_node *parent = NULL;
+	struct rb_node *parent;
 
 	if (above)
-		set_gap_bytes(above, above->first_iova - node->last_iova - 1);
+		above->gap_bytes = above->first_iova - node->last_iova - 1;
 	else
 		map->highest = node;
 	node->gap_bytes = node->first_iova;
@@ -83,14 +76,17 @@ static void insert_between(struct iova_map *map, struct iova_node *node,
 	/* As there is nothing in between, one of the two has no child on that side. */
 	if (below && !below->rb.rb_right) {
 		parent = &below->rb;
-		link = &parent->rb_right;
-	} else if (above) {
+		rb_link_node(&node->rb, parent, &parent->rb_right);
+		if (above)
+			gap_callbacks_propagate(&above->rb, NULL);
+	} else {
 		parent = &above->rb;
-		link = &parent->rb_left;
+		rb_link_node(&node->rb, parent, &parent->rb_left);
 	}
-	rb_link_node(&node->rb, parent, link);
 	gap_callbacks_propagate(parent, NULL);
-	rb_insert_augmented(&node->rb, &map->root, &gap_callbacks);
+	/* A red leaf below a black node: that is in balance. */
+	if (!rb_is_black(parent))
+		rb_insert_augmented(&node->rb, &map->root, &gap_callbacks);
 }
 
 /**
@@ -141,6 +137,36 @@ static struct iova_node *next_to_highest(struct iova_node *highest)
 	return rb_entry_safe(rb, struct iova_node, rb);
 }
 
+/* The range above one that is not the highest. */
+static struct iova_node *next_above(struct iova_node *node)
+{
+	struct rb_node *parent = rb_parent(&node->rb);
+
+	if (!node->rb.rb_right && parent && parent->rb_left == &node->rb)
+		return to_iova_node(parent);
+	return iova_map_next(node);
+}
+
+/* A red leaf: without it, the tree is in balance as well. */
+static bool is_loose(const struct rb_node *rb)
+{
+	return !rb->rb_left && !rb->rb_right && rb_is_red(rb);
+}
+
+/* Take such a leaf away, of which the range @above is told already. */
+static void erase_loose(struct rb_node *rb, struct iova_node *above)
+{
+	struct rb_node *parent = rb_parent(rb);
+
+	if (parent->rb_left == rb)
+		parent->rb_left = NULL;
+	else
+		parent->rb_right = NULL;
+	if (above && &above->rb != parent)
+		gap_callbacks_propagate(&above->rb, NULL);
+	gap_callbacks_propagate(parent, NULL);
+}
+
 /**
  * iova_map_erase - put a range out of use
  * @map: the map
@@ -150,6 +176,8 @@ static struct iova_node *next_to_highest(struct iova_node *highest)
  */
 void iova_map_erase(struct iova_map *map, struct iova_node *node)
 {
+	struct iova_node *above = NULL;
+
 	/* While the tree is whole; erasing keeps the rest in order. */
 	if (node == map->highest) {
 		map->highest = next_to_highest(node);
@@ -158,11 +186,16 @@ void iova_map_erase(struct iova_map *map, struct iova_node *node)
 			return;
 		}
 	} else {
-		struct iova_node *above = iova_map_next(node);
-
-		set_gap_bytes(above, above->gap_bytes + node->gap_bytes +
-				     (node->last_iova - node->first_iova) + 1);
+		above = next_above(node);
+		above->gap_bytes += node->gap_bytes +
+				    (node->last_iova - node->first_iova) + 1;
 	}
+	if (is_loose(&node->rb)) {
+		erase_loose(&node->rb, above);
+		return;
+	}
+	if (above)
+		gap_callbacks_propagate(&above->rb, NULL);
 	rb_erase_augmented(&node->rb, &map->root, &gap_callbacks);
 }
 

@@ -678,20 +678,6 @@ long iopt_pin_gather(struct iopt_pages *pages, struct iopt_pin *pin,
 void iopt_pages_unpin_front(struct iopt_pages *pages, struct pfn_batch *batch,
 			    unsigned long npages);
 
-/**
- * iopt_pin_init_inline() - prepare to pin up to IOPT_PIN_INLINE_PAGES pages
- * @pin: what to prepare; needs no iopt_pin_destroy()
- *
- * Context: any.
- */
-static inline void iopt_pin_init_inline(struct iopt_pin *pin)
-{
-	pfn_batch_init(&pin->batch);
-	pin->upages = pin->inline_upages;
-	pin->max_upages = IOPT_PIN_INLINE_PAGES;
-	pin->own_upages = NULL;
-}
-
 /* pages_account.c */
 /**
  * iopt_owner_is_current() - would iopt_owner_get() return this one?

@@ -237,12 +237,12 @@ static bool iopt_slice_is_small(const struct iopt_slice *slice)
 }
 
 static noinline int iopt_fill_small_failed(struct iopt_slice *slice,
-					   struct iopt_pin *pin, int rc)
+					   struct pfn_batch *batch, int rc)
 {
 	struct iopt_pages *pages = slice->pages;
 
 	if (rc != -ENOTRECOVERABLE) {
-		iopt_pages_unpin_front(pages, &pin->batch, pin->batch.npfns);
+		iopt_pages_unpin_front(pages, batch, batch->npfns);
 		pages->ops->uncharge(pages, iopt_slice_npages(slice));
 	}
 	return rc;
@@ -258,21 +258,28 @@ static __always_inline int iopt_slice_fill_small(struct iopt_slice *slice)
 {
 	unsigned long npages = iopt_slice_npages(slice);
 	struct iopt_pages *pages = slice->pages;
+	struct page *upages[IOPT_PIN_INLINE_PAGES] __uninitialized;
+	struct pfn_batch batch __uninitialized;
 	struct iopt_busy busy __uninitialized;
-	struct iopt_pin pin __uninitialized;
+	long pinned;
 	int rc = 1;
+
+	static_assert(IOPT_PIN_INLINE_PAGES <= PFN_BATCH_INLINE_RUNS);
 
 	if (pages->ops->charge(pages, npages))
 		return 1;
-	iopt_pin_init_inline(&pin);
-	if (pages->ops->pin(pages, &pin, slice->span.start, npages) == npages) {
+	pinned = pages->ops->pin_pages(pages, upages, slice->span.start, npages);
+	pfn_batch_init(&batch);
+	if (pinned > 0)
+		pfn_batch_add_pages(&batch, upages, pinned);
+	if (pinned == npages) {
 		busy.first_index = slice->span.start;
 		busy.last_index = slice->span.last;
 		iopt_pages_lock_range(pages, &busy);
-		rc = iopt_fill_whole(slice, &pin.batch);
+		rc = iopt_fill_whole(slice, &batch);
 		iopt_fill_end(slice, &busy, !rc);
 	}
-	return likely(!rc) ? 0 : iopt_fill_small_failed(slice, &pin, rc);
+	return likely(!rc) ? 0 : iopt_fill_small_failed(slice, &batch, rc);
 }
 
 /* The long way, for any slice. */
