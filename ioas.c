@@ -64,15 +64,22 @@ struct iommufd_ioas *iommufd_ioas_begin(struct iommufd_ctx *ictx)
 	return ioas;
 }
 
-static struct iommufd_ioas *iommufd_ucmd_get_ioas(struct iommufd_ucmd *ucmd,
-						  u32 id)
+/* iommufd_ucmd_get_ioas(), in line. */
+static __always_inline struct iommufd_ioas *
+__iommufd_ucmd_get_ioas(struct iommufd_ucmd *ucmd, u32 id)
 {
 	struct iommufd_object *object;
 
-	object = iommufd_ucmd_get(ucmd, id, IOMMUFD_IOAS);
+	object = __iommufd_ucmd_get(ucmd, id, IOMMUFD_IOAS);
 	if (IS_ERR(object))
 		return ERR_CAST(object);
 	return to_ioas(object);
+}
+
+static struct iommufd_ioas *iommufd_ucmd_get_ioas(struct iommufd_ucmd *ucmd,
+						  u32 id)
+{
+	return __iommufd_ucmd_get_ioas(ucmd, id);
 }
 
 /**
@@ -294,7 +301,7 @@ int iommufd_ucmd_ioas_map(struct iommufd_ucmd *ucmd)
 		return -EOVERFLOW;
 	if (!(cmd->flags & prot_flags))
 		return -EINVAL;
-	ioas = iommufd_ucmd_get_ioas(ucmd, cmd->ioas_id);
+	ioas = __iommufd_ucmd_get_ioas(ucmd, cmd->ioas_id);
 	if (IS_ERR(ioas))
 		return PTR_ERR(ioas);
 	if (cmd->length && overflows_type(cmd->user_va, unsigned long))
@@ -476,7 +483,7 @@ int iommufd_ucmd_ioas_unmap(struct iommufd_ucmd *ucmd)
 	struct iommufd_ioas *ioas;
 	int rc;
 
-	ioas = iommufd_ucmd_get_ioas(ucmd, cmd->ioas_id);
+	ioas = __iommufd_ucmd_get_ioas(ucmd, cmd->ioas_id);
 	if (IS_ERR(ioas))
 		return PTR_ERR(ioas);
 

@@ -6,15 +6,19 @@
 #ifndef __IOMMUFD_PRIVATE_H
 #define __IOMMUFD_PRIVATE_H
 
+#include <linux/bug.h>
 #include <linux/build_bug.h>
+#include <linux/cleanup.h>
 #include <linux/err.h>
 #include <linux/iommufd.h>
+#include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/stddef.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
 #include "io_pagetable.h"
+#include "test_hooks.h"
 
 struct file;
 struct iommufd_object;
@@ -167,6 +171,45 @@ int iommufd_object_destroy_id(struct iommufd_ctx *ictx, u32 id);
 	(type *)__iommufd_object_begin(ictx, sizeof(type), ops);	\
 })
 
+struct iommufd_object *iommufd_object_find(struct iommufd_ctx *ictx, u32 id);
+
+/*
+ * The same object again, as nearly always: without the lock, which has it that only a
+ * published object is the recent one. Who finds one that is being retired was there
+ * before, and its call is waited for.
+ */
+static __always_inline struct iommufd_object *
+iommufd_object_find_recent(struct iommufd_ctx *ictx, u32 id)
+{
+	struct iommufd_object *object;
+
+	guard(rcu)();
+	object = rcu_dereference(ictx->recent);
+	if (object && object->id == id && refcount_inc_not_zero(&object->calls))
+		return object;
+	return NULL;
+}
+
+/* iommufd_object_get(), in line. */
+static __always_inline struct iommufd_object *
+__iommufd_object_get(struct iommufd_ctx *ictx, u32 id, enum iommufd_kind kind)
+{
+	struct iommufd_object *object;
+
+	if (iommufd_should_fail())
+		return ERR_PTR(-ENOENT);
+
+	object = iommufd_object_find_recent(ictx, id) ?:
+		 iommufd_object_find(ictx, id);
+	if (!object)
+		return ERR_PTR(-ENOENT);
+	if (kind && object->ops->kind != kind) {
+		iommufd_object_put(object);
+		return ERR_PTR(-ENOENT);
+	}
+	return object;
+}
+
 /* COPY looks up two IOAS, nothing looks up more objects. */
 #define IOMMUFD_MAX_HELD 2
 
@@ -203,5 +246,20 @@ struct iommufd_ucmd {
 struct iommufd_object *iommufd_ucmd_get(struct iommufd_ucmd *ucmd, u32 id,
 					enum iommufd_kind kind);
 int iommufd_ucmd_destroy(struct iommufd_ucmd *ucmd);
+
+/* iommufd_ucmd_get(), in line: for ioctls that are called a million times. */
+static __always_inline struct iommufd_object *
+__iommufd_ucmd_get(struct iommufd_ucmd *ucmd, u32 id, enum iommufd_kind kind)
+{
+	struct iommufd_object *object;
+
+	if (WARN_ON(ucmd->nr_held == IOMMUFD_MAX_HELD))
+		return ERR_PTR(-ENOENT);
+
+	object = __iommufd_object_get(ucmd->ictx, id, kind);
+	if (!IS_ERR(object))
+		ucmd->held[ucmd->nr_held++] = object;
+	return object;
+}
 
 #endif

@@ -167,26 +167,15 @@ void iommufd_object_abort(struct iommufd_object *object)
 	iommufd_object_discard(object);
 }
 
-/*
- * The same object again, as nearly always: without the lock, which has it that only a
- * published object is the recent one. Who finds one that is being retired was there
- * before, and its call is waited for.
+/**
+ * iommufd_object_find - look an object up in the table
+ * @ictx: the file
+ * @id: what the user says is an ID
+ *
+ * Context: Process context; takes and releases the table's xa_lock.
+ * Return: the object, held as by iommufd_object_get(), or NULL.
  */
-static __always_inline struct iommufd_object *
-iommufd_object_find_recent(struct iommufd_ctx *ictx, u32 id)
-{
-	struct iommufd_object *object;
-
-	guard(rcu)();
-	object = rcu_dereference(ictx->recent);
-	if (object && object->id == id && refcount_inc_not_zero(&object->calls))
-		return object;
-	return NULL;
-}
-
-/* From the table. */
-static noinline struct iommufd_object *
-iommufd_object_find(struct iommufd_ctx *ictx, u32 id)
+struct iommufd_object *iommufd_object_find(struct iommufd_ctx *ictx, u32 id)
 {
 	XA_STATE(xas, &ictx->objects, id);
 	struct iommufd_object *object;
@@ -200,25 +189,6 @@ iommufd_object_find(struct iommufd_ctx *ictx, u32 id)
 	if (object)
 		rcu_assign_pointer(ictx->recent, object);
 	xas_unlock(&xas);
-	return object;
-}
-
-static __always_inline struct iommufd_object *
-__iommufd_object_get(struct iommufd_ctx *ictx, u32 id, enum iommufd_kind kind)
-{
-	struct iommufd_object *object;
-
-	if (iommufd_should_fail())
-		return ERR_PTR(-ENOENT);
-
-	object = iommufd_object_find_recent(ictx, id) ?:
-		 iommufd_object_find(ictx, id);
-	if (!object)
-		return ERR_PTR(-ENOENT);
-	if (kind && object->ops->kind != kind) {
-		iommufd_object_put(object);
-		return ERR_PTR(-ENOENT);
-	}
 	return object;
 }
 
@@ -530,15 +500,7 @@ bool iommufd_ctx_destroy_objects(struct iommufd_ctx *ictx)
 struct iommufd_object *iommufd_ucmd_get(struct iommufd_ucmd *ucmd, u32 id,
 					enum iommufd_kind kind)
 {
-	struct iommufd_object *object;
-
-	if (WARN_ON(ucmd->nr_held == IOMMUFD_MAX_HELD))
-		return ERR_PTR(-ENOENT);
-
-	object = __iommufd_object_get(ucmd->ictx, id, kind);
-	if (!IS_ERR(object))
-		ucmd->held[ucmd->nr_held++] = object;
-	return object;
+	return __iommufd_ucmd_get(ucmd, id, kind);
 }
 
 /**
