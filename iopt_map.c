@@ -147,14 +147,12 @@ void iopt_drop_mapping(struct iopt_area *area)
 {
 	struct iopt_mapping *mapping = container_of(area, struct iopt_mapping,
 						    area);
-	/* What was never placed is in no map. */
-	struct io_pagetable *iopt = area->slice.domains ? iopt_area_map(area) :
-							  NULL;
 
-	if (!iopt)
+	/* What was never placed is in no map. */
+	if (unlikely(!area->slice.domains))
 		iopt_pages_put(&mapping->pages);
 	else if (iopt_pages_drop(&mapping->pages))
-		iopt_mapping_keep(iopt, mapping);
+		iopt_mapping_keep(iopt_area_map(area), mapping);
 }
 
 /**

@@ -137,34 +137,56 @@ static struct iova_node *next_to_highest(struct iova_node *highest)
 	return rb_entry_safe(rb, struct iova_node, rb);
 }
 
-/* The range above one that is not the highest. */
-static struct iova_node *next_above(struct iova_node *node)
-{
-	struct rb_node *parent = rb_parent(&node->rb);
-
-	if (!node->rb.rb_right && parent && parent->rb_left == &node->rb)
-		return to_iova_node(parent);
-	return iova_map_next(node);
-}
-
 /* A red leaf: without it, the tree is in balance as well. */
 static bool is_loose(const struct rb_node *rb)
 {
 	return !rb->rb_left && !rb->rb_right && rb_is_red(rb);
 }
 
-/* Take such a leaf away, of which the range @above is told already. */
-static void erase_loose(struct rb_node *rb, struct iova_node *above)
+/* The gap above a range that goes. */
+static void widen_gap(struct iova_node *above, const struct iova_node *node)
 {
-	struct rb_node *parent = rb_parent(rb);
+	above->gap_bytes += node->gap_bytes +
+			    (node->last_iova - node->first_iova) + 1;
+}
 
-	if (parent->rb_left == rb)
+static void erase_loose(struct iova_map *map, struct iova_node *node)
+{
+	struct rb_node *parent = rb_parent(&node->rb);
+
+	if (parent->rb_left == &node->rb) {
+		/* So it is the next one above. */
 		parent->rb_left = NULL;
-	else
+		widen_gap(to_iova_node(parent), node);
+	} else if (node == map->highest) {
 		parent->rb_right = NULL;
-	if (above && &above->rb != parent)
+		map->highest = to_iova_node(parent);
+	} else {
+		struct iova_node *above = iova_map_next(node);
+
+		parent->rb_right = NULL;
+		widen_gap(above, node);
 		gap_callbacks_propagate(&above->rb, NULL);
+	}
 	gap_callbacks_propagate(parent, NULL);
+}
+
+static void erase_any(struct iova_map *map, struct iova_node *node)
+{
+	/* While the tree is whole; erasing keeps the rest in order. */
+	if (node == map->highest) {
+		map->highest = next_to_highest(node);
+		if (!map->highest) {
+			map->root = RB_ROOT;
+			return;
+		}
+	} else {
+		struct iova_node *above = iova_map_next(node);
+
+		widen_gap(above, node);
+		gap_callbacks_propagate(&above->rb, NULL);
+	}
+	rb_erase_augmented(&node->rb, &map->root, &gap_callbacks);
 }
 
 /**
@@ -176,27 +198,10 @@ static void erase_loose(struct rb_node *rb, struct iova_node *above)
  */
 void iova_map_erase(struct iova_map *map, struct iova_node *node)
 {
-	struct iova_node *above = NULL;
-
-	/* While the tree is whole; erasing keeps the rest in order. */
-	if (node == map->highest) {
-		map->highest = next_to_highest(node);
-		if (!map->highest) {
-			map->root = RB_ROOT;
-			return;
-		}
-	} else {
-		above = next_above(node);
-		above->gap_bytes += node->gap_bytes +
-				    (node->last_iova - node->first_iova) + 1;
-	}
-	if (is_loose(&node->rb)) {
-		erase_loose(&node->rb, above);
-		return;
-	}
-	if (above)
-		gap_callbacks_propagate(&above->rb, NULL);
-	rb_erase_augmented(&node->rb, &map->root, &gap_callbacks);
+	if (is_loose(&node->rb))
+		erase_loose(map, node);
+	else
+		erase_any(map, node);
 }
 
 /**
