@@ -454,13 +454,13 @@ static int iommufd_group_attach_first(struct iommufd_group *igroup,
 				      struct iommufd_hwpt *hwpt,
 				      struct iommu_attach_handle *handle)
 {
-	struct iommu_domain *domain = hwpt->member.domain;
+	struct iommu_domain *domain = hwpt->member.io.domain;
 	int rc;
 
-	iommufd_gate_enter(iommufd_hwpt_gate(hwpt));
+	iommufd_gate_close(iommufd_hwpt_gate(hwpt));
 	rc = handle ? iommu_attach_group_handle(domain, igroup->group, handle) :
 		      iommu_attach_group(domain, igroup->group);
-	iommufd_gate_leave(iommufd_hwpt_gate(hwpt));
+	iommufd_gate_open(iommufd_hwpt_gate(hwpt));
 	return rc;
 }
 
@@ -471,12 +471,12 @@ static int iommufd_group_replace(struct iommufd_group *igroup,
 {
 	int rc;
 
-	iommufd_gate_enter(iommufd_hwpt_gate(hwpt));
-	iommufd_gate_enter(iommufd_hwpt_gate(igroup->hwpt));
-	rc = iommu_replace_group_handle(igroup->group, hwpt->member.domain,
+	iommufd_gate_close(iommufd_hwpt_gate(hwpt));
+	iommufd_gate_close_nested(iommufd_hwpt_gate(igroup->hwpt));
+	rc = iommu_replace_group_handle(igroup->group, hwpt->member.io.domain,
 					handle);
-	iommufd_gate_leave(iommufd_hwpt_gate(igroup->hwpt));
-	iommufd_gate_leave(iommufd_hwpt_gate(hwpt));
+	iommufd_gate_open(iommufd_hwpt_gate(igroup->hwpt));
+	iommufd_gate_open(iommufd_hwpt_gate(hwpt));
 	return rc;
 }
 
@@ -528,14 +528,14 @@ static int iommufd_group_switch(struct iommufd_group *igroup,
 static void iommufd_group_detach(struct iommufd_group *igroup,
 				 struct iommufd_hwpt *hwpt)
 {
-	struct iommu_domain *domain = hwpt->member.domain;
+	struct iommu_domain *domain = hwpt->member.io.domain;
 
-	iommufd_gate_enter(iommufd_hwpt_gate(hwpt));
+	iommufd_gate_close(iommufd_hwpt_gate(hwpt));
 	if (hwpt->fault)
 		iommu_detach_group_handle(domain, igroup->group);
 	else
 		iommu_detach_group(domain, igroup->group);
-	iommufd_gate_leave(iommufd_hwpt_gate(hwpt));
+	iommufd_gate_open(iommufd_hwpt_gate(hwpt));
 	iommufd_group_leave(igroup, iommufd_group_current(igroup));
 }
 
@@ -666,7 +666,7 @@ iommufd_group_share_auto(struct iommufd_group *igroup,
 	int rc;
 
 	while ((hwpt = iommufd_hwpt_next_auto(ioas, hwpt))) {
-		if (flags && !hwpt->member.domain->dirty_ops)
+		if (flags && !hwpt->member.io.domain->dirty_ops)
 			continue;
 		rc = iommufd_group_enter(igroup, hwpt);
 		if (!rc)

@@ -93,6 +93,10 @@ static void domain_io_choose_large(const struct iommu_domain *domain,
  * so each stretch found present starts and ends where leaves do. They need not
  * be of the size the driver was asked for.
  */
+static unsigned long domain_io_unmap_inside(struct iommu_domain *domain,
+					    unsigned long first_iova,
+					    unsigned long length);
+
 static noinline int domain_io_scrub(struct iommu_domain *domain,
 				    unsigned long iova, unsigned long length)
 {
@@ -107,8 +111,8 @@ static noinline int domain_io_scrub(struct iommu_domain *domain,
 			iova += granule;
 		if (iova == first_iova)
 			iova += granule;
-		else if (domain_io_unmap(domain, first_iova,
-					 iova - first_iova) !=
+		else if (domain_io_unmap_inside(domain, first_iova,
+						iova - first_iova) !=
 			 iova - first_iova)
 			rc = -ENOTRECOVERABLE;
 		cond_resched();
@@ -236,24 +240,11 @@ static noinline int domain_io_map_runs(struct domain_io_call *call,
 	return 0;
 }
 
-/**
- * domain_io_map() - map a batch of PFNs at consecutive IOVAs
- * @domain: paging domain; the IOVAs lie in its aperture and are aligned to
- *	its smallest page, and nothing is mapped there
- * @span: where; holds not more bytes than the batch
- * @batch: what
- * @iommu_prot: IOMMU_READ, IOMMU_WRITE, IOMMU_CACHE
- *
- * Context: a section over the indexes; sleeps, allocates page tables charged
- * to the current memory cgroup.
- * Return: 0 with all of it mapped and visible to devices; -EINVAL if it is not
- * aligned to the domain's smallest page, or the driver's -errno, with nothing
- * of it mapped; -ENOTRECOVERABLE if the driver failed to take back what it had
- * mapped, so that some of it may still be reachable.
- */
-int domain_io_map(struct iommu_domain *domain,
-		  const struct domain_io_span *span,
-		  const struct pfn_batch *batch, int iommu_prot)
+/* As domain_io_map(), inside. */
+static __always_inline int domain_io_do_map(struct iommu_domain *domain,
+					    const struct domain_io_span *span,
+					    const struct pfn_batch *batch,
+					    int iommu_prot)
 {
 	const struct pfn_run *run = batch->runs + batch->first_run;
 	const struct domain_io_step page = {
@@ -281,23 +272,57 @@ int domain_io_map(struct iommu_domain *domain,
 		rc = domain->ops->iotlb_sync_map(domain, span->first_iova,
 						 span->length);
 	if (unlikely(rc) && done &&
-	    domain_io_unmap(domain, span->first_iova, done) != done)
+	    domain_io_unmap_inside(domain, span->first_iova, done) != done)
 		return -ENOTRECOVERABLE;
 	return rc;
 }
 
 /**
- * domain_io_begin_unmap() - get ready to unmap ranges
- * @unmap: what to prepare
- * @domain: paging domain
+ * domain_io_map() - map a batch of PFNs at consecutive IOVAs
+ * @io: domain; the IOVAs lie in its aperture and are aligned to its smallest page,
+ *	and nothing is mapped there
+ * @span: where; holds not more bytes than the batch
+ * @batch: what
+ * @iommu_prot: IOMMU_READ, IOMMU_WRITE, IOMMU_CACHE
  *
- * Context: any.
+ * Context: a section over the indexes; sleeps, also while devices are attached or
+ * detached, allocates page tables charged to the current memory cgroup.
+ * Return: 0 with all of it mapped and visible to devices; -EINVAL if it is not
+ * aligned to the domain's smallest page, or the driver's -errno, with nothing
+ * of it mapped; -ENOTRECOVERABLE if the driver failed to take back what it had
+ * mapped, so that some of it may still be reachable.
  */
-void domain_io_begin_unmap(struct domain_io_unmap *unmap,
-			   struct iommu_domain *domain)
+int domain_io_map(struct domain_io *io, const struct domain_io_span *span,
+		  const struct pfn_batch *batch, int iommu_prot)
+{
+	int rc;
+
+	iommufd_gate_enter(&io->gate);
+	rc = domain_io_do_map(io->domain, span, batch, iommu_prot);
+	iommufd_gate_leave(&io->gate);
+	return rc;
+}
+
+static __always_inline void domain_io_init_unmap(struct domain_io_unmap *unmap,
+						 struct iommu_domain *domain)
 {
 	unmap->domain = domain;
 	iommu_iotlb_gather_init(&unmap->gather);
+}
+
+/**
+ * domain_io_begin_unmap() - get ready to unmap ranges
+ * @unmap: what to prepare
+ * @io: domain
+ *
+ * Context: process; sleeps while devices are attached or detached, which wait until
+ * domain_io_end_unmap().
+ */
+void domain_io_begin_unmap(struct domain_io_unmap *unmap, struct domain_io *io)
+{
+	unmap->io = io;
+	iommufd_gate_enter(&io->gate);
+	domain_io_init_unmap(unmap, io->domain);
 }
 
 /*
@@ -384,27 +409,50 @@ unsigned long domain_io_unmap_range(struct domain_io_unmap *unmap,
 void domain_io_end_unmap(struct domain_io_unmap *unmap)
 {
 	iommu_iotlb_sync(unmap->domain, &unmap->gather);
+	iommufd_gate_leave(&unmap->io->gate);
+}
+
+/* As domain_io_unmap(), inside. */
+static __always_inline unsigned long
+__domain_io_unmap(struct iommu_domain *domain, unsigned long first_iova,
+		  unsigned long length)
+{
+	struct domain_io_unmap unmap __uninitialized;
+	unsigned long unmapped;
+
+	domain_io_init_unmap(&unmap, domain);
+	unmapped = domain_io_do_unmap(&unmap, first_iova, length);
+	iommu_iotlb_sync(domain, &unmap.gather);
+	return unmapped;
+}
+
+/* For what a map has to take back. */
+static noinline unsigned long domain_io_unmap_inside(struct iommu_domain *domain,
+						     unsigned long first_iova,
+						     unsigned long length)
+{
+	return __domain_io_unmap(domain, first_iova, length);
 }
 
 /**
  * domain_io_unmap() - unmap a range and flush the IOTLB of it
- * @domain: paging domain
+ * @io: domain
  * @first_iova: first IOVA; a map started here
  * @length: bytes; a map ends there, and there is no hole
  *
- * Context: a section over the indexes; sleeps.
+ * Context: a section over the indexes; sleeps, also while devices are attached or
+ * detached.
  * Return: bytes unmapped, @length unless the driver stopped early: what lies
  * behind may still be reachable by devices.
  */
-unsigned long domain_io_unmap(struct iommu_domain *domain,
-			      unsigned long first_iova, unsigned long length)
+unsigned long domain_io_unmap(struct domain_io *io, unsigned long first_iova,
+			      unsigned long length)
 {
-	struct domain_io_unmap unmap;
 	unsigned long unmapped;
 
-	domain_io_begin_unmap(&unmap, domain);
-	unmapped = domain_io_do_unmap(&unmap, first_iova, length);
-	domain_io_end_unmap(&unmap);
+	iommufd_gate_enter(&io->gate);
+	unmapped = __domain_io_unmap(io->domain, first_iova, length);
+	iommufd_gate_leave(&io->gate);
 	return unmapped;
 }
 
@@ -452,22 +500,25 @@ static unsigned long domain_io_pause_at(struct iommu_domain *domain,
 
 /**
  * domain_io_unmap_scattered() - unmap scattered memory, and flush the IOTLB of it
- * @domain: paging domain
+ * @io: domain
  * @span: where; as for domain_io_unmap()
  *
- * As domain_io_unmap(), but others can run meanwhile, although the IOTLB is flushed
- * once only.
+ * As domain_io_unmap(), but others can run and devices can be attached meanwhile,
+ * although the IOTLB is flushed once only: it is that of all who can have met what
+ * was unmapped.
  *
- * Context: a section over the indexes; sleeps.
+ * Context: as domain_io_unmap().
  * Return: as domain_io_unmap().
  */
-unsigned long domain_io_unmap_scattered(struct iommu_domain *domain,
+unsigned long domain_io_unmap_scattered(struct domain_io *io,
 					const struct domain_io_span *span)
 {
 	unsigned long end_page = PFN_UP(span->page_offset + span->length);
+	struct iommu_domain *domain = io->domain;
 	unsigned long page = 0, done = 0;
 	struct iommu_iotlb_gather gather;
 
+	iommufd_gate_enter(&io->gate);
 	iommu_iotlb_gather_init(&gather);
 	while (page != end_page) {
 		unsigned long length = span->length - done;
@@ -482,9 +533,11 @@ unsigned long domain_io_unmap_scattered(struct iommu_domain *domain,
 		done += min(unmapped, length);
 		if (unmapped < length)
 			break;
+		iommufd_gate_pause(&io->gate);
 		cond_resched();
 	}
 	iommu_iotlb_sync(domain, &gather);
+	iommufd_gate_leave(&io->gate);
 	return done;
 }
 
@@ -546,20 +599,31 @@ unsigned long domain_io_read(struct iommu_domain *domain,
 
 /**
  * domain_io_track_dirty() - have devices leave a trace of what they write, or not
- * @domain: paging domain with dirty_ops
+ * @io: domain with dirty_ops
  * @enable: they do
  *
- * Context: process; sleeps.
+ * Drivers go through the devices that are attached. AMD's sets one up that comes for
+ * what it saw before it was among them, and so it would leave no trace; and it writes
+ * the table entry of one that goes as it was before that. VT-d's fails for a device that
+ * is not set up yet. So none comes or goes meanwhile.
+ *
+ * Context: process, one call at a time; sleeps, also while devices are attached or
+ * detached.
  * Return: 0 or the driver's -errno.
  */
-int domain_io_track_dirty(struct iommu_domain *domain, bool enable)
+int domain_io_track_dirty(struct domain_io *io, bool enable)
 {
-	return domain->dirty_ops->set_dirty_tracking(domain, enable);
+	int rc;
+
+	iommufd_gate_enter(&io->gate);
+	rc = io->domain->dirty_ops->set_dirty_tracking(io->domain, enable);
+	iommufd_gate_leave(&io->gate);
+	return rc;
 }
 
 /**
  * domain_io_begin_dirty() - get ready to read dirty bits
- * @dirty: @domain, with dirty_ops, and @keep are set
+ * @dirty: @io, of a domain with dirty_ops, and @keep are set
  *
  * Context: any.
  */
@@ -577,18 +641,20 @@ void domain_io_begin_dirty(struct domain_io_dirty *dirty)
  * that size. So all of the domain is flushed, where there is a way to do that: what
  * stayed in the IOTLB as dirty would never be seen to be written again.
  *
- * Context: process; sleeps.
+ * Context: process; sleeps, also while devices are attached or detached.
  */
 void domain_io_end_dirty(struct domain_io_dirty *dirty)
 {
-	struct iommu_domain *domain = dirty->domain;
+	struct iommu_domain *domain = dirty->io->domain;
 
 	if (dirty->gather.start > dirty->gather.end)
 		return;
+	iommufd_gate_enter(&dirty->io->gate);
 	if (domain->ops->flush_iotlb_all)
 		iommu_flush_iotlb_all(domain);
 	else
 		iommu_iotlb_sync(domain, &dirty->gather);
+	iommufd_gate_leave(&dirty->io->gate);
 }
 
 /* Does a range show memory that lies in one piece, at multiples of its size? */
@@ -641,16 +707,21 @@ static int domain_io_call_dirty(struct domain_io_dirty *dirty,
 				unsigned long first_iova,
 				unsigned long last_iova, bool keep)
 {
-	struct iommu_domain *domain = dirty->domain;
+	struct iommu_domain *domain = dirty->io->domain;
 	struct iommu_dirty_bitmap to = {
 		.bitmap = dirty->bitmap,
 		.gather = keep ? NULL : &dirty->gather,
 	};
 
-	return domain->dirty_ops->read_and_clear_dirty(domain, first_iova,
-						       last_iova - first_iova + 1,
-						       keep ? IOMMU_DIRTY_NO_CLEAR : 0,
-						       &to);
+	int rc;
+
+	iommufd_gate_enter(&dirty->io->gate);
+	rc = domain->dirty_ops->read_and_clear_dirty(domain, first_iova,
+						     last_iova - first_iova + 1,
+						     keep ? IOMMU_DIRTY_NO_CLEAR : 0,
+						     &to);
+	iommufd_gate_leave(&dirty->io->gate);
+	return rc;
 }
 
 /* Read from where a leaf begins, to anywhere. */
@@ -663,7 +734,7 @@ static int domain_io_read_dirty_from(struct domain_io_dirty *dirty,
 	int rc = 0;
 
 	if (dirty->keep || border_iova - span->first_iova == span->length ||
-	    !domain_io_leaf_across(dirty->domain, span, &border_iova))
+	    !domain_io_leaf_across(dirty->io->domain, span, &border_iova))
 		return domain_io_call_dirty(dirty, first_iova, last_iova,
 					    dirty->keep);
 	if (border_iova != first_iova)
@@ -696,7 +767,8 @@ int domain_io_read_dirty(struct domain_io_dirty *dirty,
 	int rc;
 
 	if (first_iova != span->first_iova)
-		size = domain_io_leaf_across(dirty->domain, span, &border_iova);
+		size = domain_io_leaf_across(dirty->io->domain, span,
+					     &border_iova);
 	if (!size)
 		return domain_io_read_dirty_from(dirty, span, first_iova,
 						 last_iova);

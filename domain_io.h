@@ -24,6 +24,12 @@
  *   a read failed half way. Not every driver can do that for a range.
  * - Drivers serialise calls on different ranges themselves, as they do for the
  *   DMA API. Nobody calls on one range twice at a time: sections see to that.
+ * - No device is attached to the domain or detached while a driver is called for its
+ *   page table. VT-d's lets a device reach the domain before it has noted whose IOTLB
+ *   is to be flushed, and forgets that before the device is gone: a flush in between
+ *   leaves it out, and what is unpinned then the device still reaches. AMD's copies
+ *   the root of the table without the lock under which a map makes the table grow.
+ *   Both set a device up for dirty tracking by what the domain was before that.
  */
 #ifndef __IOMMUFD_DOMAIN_IO_H
 #define __IOMMUFD_DOMAIN_IO_H
@@ -31,8 +37,21 @@
 #include <linux/iommu.h>
 #include <linux/types.h>
 
+#include "gate.h"
+
 struct iova_bitmap;
 struct pfn_batch;
+
+/**
+ * struct domain_io - a domain that iommufd maps in
+ * @domain: paging domain
+ * @gate: who has its driver change or flush the page table, or switch dirty tracking,
+ *	is inside; closed by who has it attach or detach a device
+ */
+struct domain_io {
+	struct iommu_domain *domain;
+	struct iommufd_gate gate;
+};
 
 /**
  * struct domain_io_span - where a batch of PFNs shows
@@ -51,40 +70,40 @@ struct domain_io_span {
 
 /**
  * struct domain_io_unmap - unmaps, until the IOTLB is flushed
- * @domain: where
+ * @io: where; the gate is entered meanwhile
+ * @domain: that of @io
  * @gather: what the IOTLB is to be flushed of
  */
 struct domain_io_unmap {
+	struct domain_io *io;
 	struct iommu_domain *domain;
 	struct iommu_iotlb_gather gather;
 };
 
 /**
  * struct domain_io_dirty - reads of dirty bits, until the IOTLB is flushed
- * @domain: where
+ * @io: where
  * @bitmap: records what is dirty; NULL: nothing does, the bits are forgotten
  * @keep: clear none
  * @gather: what the IOTLB is to be flushed of
  */
 struct domain_io_dirty {
-	struct iommu_domain *domain;
+	struct domain_io *io;
 	struct iova_bitmap *bitmap;
 	bool keep;
 	struct iommu_iotlb_gather gather;
 };
 
-int domain_io_map(struct iommu_domain *domain,
-		  const struct domain_io_span *span,
+int domain_io_map(struct domain_io *io, const struct domain_io_span *span,
 		  const struct pfn_batch *batch, int iommu_prot);
-void domain_io_begin_unmap(struct domain_io_unmap *unmap,
-			   struct iommu_domain *domain);
+void domain_io_begin_unmap(struct domain_io_unmap *unmap, struct domain_io *io);
 unsigned long domain_io_unmap_range(struct domain_io_unmap *unmap,
 				    unsigned long first_iova,
 				    unsigned long length);
 void domain_io_end_unmap(struct domain_io_unmap *unmap);
-unsigned long domain_io_unmap(struct iommu_domain *domain,
-			      unsigned long first_iova, unsigned long length);
-unsigned long domain_io_unmap_scattered(struct iommu_domain *domain,
+unsigned long domain_io_unmap(struct domain_io *io, unsigned long first_iova,
+			      unsigned long length);
+unsigned long domain_io_unmap_scattered(struct domain_io *io,
 					const struct domain_io_span *span);
 unsigned long domain_io_read_pfn(struct iommu_domain *domain,
 				 unsigned long iova);
@@ -92,7 +111,7 @@ unsigned long domain_io_read(struct iommu_domain *domain,
 			     const struct domain_io_span *span,
 			     struct pfn_batch *batch);
 
-int domain_io_track_dirty(struct iommu_domain *domain, bool enable);
+int domain_io_track_dirty(struct domain_io *io, bool enable);
 void domain_io_begin_dirty(struct domain_io_dirty *dirty);
 int domain_io_read_dirty(struct domain_io_dirty *dirty,
 			 const struct domain_io_span *span,

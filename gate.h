@@ -1,33 +1,37 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A gate: two kinds of short changes of an object that exclude each other, of which
- * the first kind comes in any number at once.
+ * A gate: two kinds of short work on an object that exclude each other, each done by
+ * any number at once. The one is done often, by those who are inside; the other is
+ * done now and then, by those who keep the gate closed.
  *
- * Who makes one of the first kind is inside; who makes one of the second kind waits
- * until nobody is, and closes the gate meanwhile. Nobody waits for one who only wants
- * to close it, so a task can be inside of two gates, in either order. Both kinds are
- * no more than a driver call: that is what makes it all right that the waits cannot be
- * killed. To lockdep it is a lock that is taken for reading or for writing.
+ * Who closes it waits until those inside have left, and from then on nobody enters: so
+ * it does not matter how many come. Inside, nobody waits for another gate. With a gate
+ * closed, another one may be closed, in any order, as those who close do not wait for
+ * each other. Both kinds are no more than a few driver calls: that is what makes it all
+ * right that the waits cannot be killed. To lockdep it is a lock that is taken for
+ * reading or for writing.
  */
 #ifndef __IOMMUFD_GATE_H
 #define __IOMMUFD_GATE_H
 
 #include <linux/atomic.h>
-#include <linux/cleanup.h>
 #include <linux/lockdep.h>
 #include <linux/sched.h>
 #include <linux/wait_bit.h>
 
-/* In @nr_inside: it is closed. */
-#define IOMMUFD_GATE_CLOSED (-1)
+/*
+ * In @state: one who closes it. One who is inside is 1, so it is less than 0 exactly
+ * while somebody has closed it, and its lower half is how many are inside.
+ */
+#define IOMMUFD_GATE_CLOSER (-(1LL << 32))
 
 /**
- * struct iommufd_gate - who is inside
- * @nr_inside: so many, or IOMMUFD_GATE_CLOSED; also what others wait on
+ * struct iommufd_gate - who is inside, and who has closed it
+ * @state: how many of each; also what others wait on
  * @dep_map: for lockdep
  */
 struct iommufd_gate {
-	atomic_t nr_inside;
+	atomic64_t state;
 	struct lockdep_map dep_map;
 };
 
@@ -40,21 +44,44 @@ struct iommufd_gate {
 		static struct lock_class_key __key;			\
 		struct iommufd_gate *__gate = (gate);			\
 									\
-		atomic_set(&__gate->nr_inside, 0);			\
+		atomic64_set(&__gate->state, 0);			\
 		lockdep_init_map(&__gate->dep_map, #gate, &__key, 0);	\
 	} while (0)
 
+static inline bool iommufd_gate_is_closed(struct iommufd_gate *gate)
+{
+	return atomic64_read(&gate->state) < 0;
+}
+
+static inline void __iommufd_gate_leave(struct iommufd_gate *gate)
+{
+	/* A full barrier in front of the look who waits. */
+	if (unlikely(atomic64_add_negative(-1, &gate->state)))
+		wake_up_var(&gate->state);
+}
+
+static __always_inline bool iommufd_gate_try_enter(struct iommufd_gate *gate)
+{
+	/* Before, what those did who had it closed is not all to be seen. */
+	if (likely(!atomic64_add_negative(1, &gate->state)))
+		return true;
+	__iommufd_gate_leave(gate);
+	return false;
+}
+
+void iommufd_gate_await(struct iommufd_gate *gate);
+
 /**
  * iommufd_gate_enter - be inside
- * @gate: the gate
+ * @gate: the gate; the caller is not inside of any
  *
  * Context: Process context, may sleep while it is closed.
  */
-static inline void iommufd_gate_enter(struct iommufd_gate *gate)
+static __always_inline void iommufd_gate_enter(struct iommufd_gate *gate)
 {
 	lock_map_acquire_read(&gate->dep_map);
-	wait_var_event(&gate->nr_inside,
-		       atomic_inc_unless_negative(&gate->nr_inside));
+	if (unlikely(!iommufd_gate_try_enter(gate)))
+		iommufd_gate_await(gate);
 }
 
 /**
@@ -66,29 +93,57 @@ static inline void iommufd_gate_enter(struct iommufd_gate *gate)
 static inline void iommufd_gate_leave(struct iommufd_gate *gate)
 {
 	lock_map_release(&gate->dep_map);
-	if (atomic_dec_and_test(&gate->nr_inside))
-		wake_up_var(&gate->nr_inside);
+	__iommufd_gate_leave(gate);
 }
 
-static inline bool __iommufd_gate_try_close(struct iommufd_gate *gate)
+/**
+ * iommufd_gate_pause - let those in who want to close it, if there are any
+ * @gate: the gate, entered by the caller, who is inside again then
+ *
+ * Context: As iommufd_gate_enter().
+ */
+static inline void iommufd_gate_pause(struct iommufd_gate *gate)
 {
-	return !atomic_cmpxchg(&gate->nr_inside, 0, IOMMUFD_GATE_CLOSED);
+	if (!iommufd_gate_is_closed(gate))
+		return;
+	iommufd_gate_leave(gate);
+	iommufd_gate_enter(gate);
+}
+
+static inline void __iommufd_gate_shut(struct iommufd_gate *gate)
+{
+	atomic64_add(IOMMUFD_GATE_CLOSER, &gate->state);
+	wait_var_event(&gate->state,
+		       !lower_32_bits(atomic64_read_acquire(&gate->state)));
 }
 
 /**
  * iommufd_gate_close - wait until nobody is inside, and keep it so
- * @gate: the gate
+ * @gate: the gate; others may have closed it, too
  *
  * Context: Process context, may sleep.
  */
 static inline void iommufd_gate_close(struct iommufd_gate *gate)
 {
 	lock_map_acquire(&gate->dep_map);
-	wait_var_event(&gate->nr_inside, __iommufd_gate_try_close(gate));
+	__iommufd_gate_shut(gate);
 }
 
 /**
- * iommufd_gate_open - let others enter again
+ * iommufd_gate_close_nested - iommufd_gate_close() by who keeps another one closed
+ * @gate: the gate, which can be the same
+ *
+ * Context: As iommufd_gate_close().
+ */
+static inline void iommufd_gate_close_nested(struct iommufd_gate *gate)
+{
+	lock_acquire_exclusive(&gate->dep_map, SINGLE_DEPTH_NESTING, 0, NULL,
+			       _THIS_IP_);
+	__iommufd_gate_shut(gate);
+}
+
+/**
+ * iommufd_gate_open - let others enter again, as far as the caller is concerned
  * @gate: the gate, closed by the caller
  *
  * Context: Process context.
@@ -97,11 +152,8 @@ static inline void iommufd_gate_open(struct iommufd_gate *gate)
 {
 	lock_map_release(&gate->dep_map);
 	/* A full barrier in front of the look who waits. */
-	atomic_inc_return(&gate->nr_inside);
-	wake_up_var(&gate->nr_inside);
+	atomic64_sub_return(IOMMUFD_GATE_CLOSER, &gate->state);
+	wake_up_var(&gate->state);
 }
-
-DEFINE_GUARD(iommufd_gate, struct iommufd_gate *, iommufd_gate_close(_T),
-	     iommufd_gate_open(_T))
 
 #endif

@@ -55,7 +55,7 @@ static void iommufd_hwpt_nested_destroy(struct iommufd_object *object)
 {
 	struct iommufd_hwpt *hwpt = to_hwpt(object);
 
-	iommu_domain_free(hwpt->member.domain);
+	iommu_domain_free(hwpt->member.io.domain);
 	if (hwpt->fault)
 		iommufd_object_unuse(&hwpt->fault->obj);
 	iommufd_object_unuse(&hwpt->parent->obj);
@@ -121,7 +121,7 @@ static bool iommufd_must_be_coherent(struct device *dev)
 static int iommufd_hwpt_enforce_coherency(struct iommufd_hwpt *hwpt,
 					  struct device *dev)
 {
-	struct iommu_domain *domain = hwpt->member.domain;
+	struct iommu_domain *domain = hwpt->member.io.domain;
 
 	if (!iommufd_must_be_coherent(dev))
 		return 0;
@@ -139,7 +139,7 @@ static int iommufd_hwpt_init_domain(struct iommufd_hwpt *hwpt,
 	if (IS_ERR(domain))
 		return PTR_ERR(domain);
 
-	hwpt->member.domain = domain;
+	hwpt->member.io.domain = domain;
 	rc = iommufd_hwpt_enforce_coherency(hwpt, request->dev);
 	if (rc)
 		iommu_domain_free(domain);
@@ -173,7 +173,7 @@ iommufd_hwpt_begin(struct iommufd_ioas *ioas,
 	hwpt->ioas = ioas;
 	hwpt->is_nest_parent = request->flags & IOMMU_HWPT_ALLOC_NEST_PARENT;
 	INIT_LIST_HEAD(&hwpt->ioas_item);
-	iommufd_gate_init(&hwpt->member.attach_gate);
+	iommufd_gate_init(&hwpt->member.io.gate);
 
 	rc = iommufd_object_use(&ioas->obj);
 	if (!rc) {
@@ -319,7 +319,7 @@ int iommufd_hwpt_check_device(const struct iommufd_hwpt *hwpt,
 	 * The core looks at it when it attaches a group, and not when it replaces:
 	 * there the driver would take a stranger for a device of its own.
 	 */
-	if (hwpt->member.domain->owner != dev_iommu_ops(dev))
+	if (hwpt->member.io.domain->owner != dev_iommu_ops(dev))
 		return -EINVAL;
 	return iommufd_must_be_coherent(dev) && !hwpt->coherent ? -EINVAL : 0;
 }
@@ -349,7 +349,7 @@ int iommufd_hwpt_set_msi(struct iommufd_hwpt *hwpt,
 
 	guard(mutex)(&paging->ioas->mutex);
 	if (!own_window->is_wanted) {
-		rc = iommu_get_msi_cookie(paging->member.domain,
+		rc = iommu_get_msi_cookie(paging->member.io.domain,
 					  window->first_iova);
 		if (rc)
 			return rc;
@@ -419,7 +419,7 @@ static int iommufd_check_parent(const struct iommufd_hwpt *parent,
 	if (request->flags || !request->user_data || !ops->domain_alloc_user)
 		return -EOPNOTSUPP;
 	if (parent->automatic || !parent->is_nest_parent ||
-	    parent->member.domain->owner != ops)
+	    parent->member.io.domain->owner != ops)
 		return -EINVAL;
 	return iommufd_hwpt_check_device(parent, request->dev);
 }
@@ -434,12 +434,12 @@ static int iommufd_hwpt_init_nested(struct iommufd_hwpt *hwpt,
 	rc = iommufd_object_use(&parent->obj);
 	if (rc)
 		return rc;
-	domain = iommufd_alloc_user_domain(request, parent->member.domain);
+	domain = iommufd_alloc_user_domain(request, parent->member.io.domain);
 	if (IS_ERR(domain)) {
 		iommufd_object_unuse(&parent->obj);
 		return PTR_ERR(domain);
 	}
-	hwpt->member.domain = domain;
+	hwpt->member.io.domain = domain;
 	hwpt->ioas = parent->ioas;
 	hwpt->coherent = parent->coherent;
 	return 0;
@@ -563,7 +563,7 @@ static int iommufd_hwpt_set_fault(struct iommufd_hwpt *hwpt, u32 fault_id)
 	rc = iommufd_object_use(object);
 	if (!rc) {
 		hwpt->fault = to_fault(object);
-		hwpt->member.domain->iopf_handler = iommufd_attachment_report;
+		hwpt->member.io.domain->iopf_handler = iommufd_attachment_report;
 	}
 	iommufd_object_put(object);
 	return rc;

@@ -81,7 +81,7 @@ static inline struct iommufd_hwpt *iommufd_hwpt_paging(struct iommufd_hwpt *hwpt
 /* What to enter before a driver changes which devices go through the HWPT. */
 static inline struct iommufd_gate *iommufd_hwpt_gate(struct iommufd_hwpt *hwpt)
 {
-	return &iommufd_hwpt_paging(hwpt)->member.attach_gate;
+	return &iommufd_hwpt_paging(hwpt)->member.io.gate;
 }
 
 struct iommufd_hwpt *

@@ -86,7 +86,7 @@ static int iommufd_find_and_invalidate(struct iommufd_ucmd *ucmd, u32 *done)
 	object = iommufd_ucmd_get(ucmd, cmd->hwpt_id, IOMMUFD_HWPT_NESTED);
 	if (IS_ERR(object))
 		return PTR_ERR(object);
-	return iommufd_invalidate(to_hwpt(object)->member.domain, cmd, done);
+	return iommufd_invalidate(to_hwpt(object)->member.io.domain, cmd, done);
 }
 
 /**

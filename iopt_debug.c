@@ -145,7 +145,7 @@ static void iopt_debug_member(const struct io_pagetable *iopt,
 		return;
 	}
 	/* Its domain may be gone once it leaves. */
-	IOMMUFD_ASSERT(1UL << __ffs(member->domain->pgsize_bitmap) <=
+	IOMMUFD_ASSERT(1UL << __ffs(member->io.domain->pgsize_bitmap) <=
 		       iopt->iova_alignment);
 }
 

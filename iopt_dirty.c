@@ -297,13 +297,13 @@ int iopt_read_dirty(struct io_pagetable *iopt, struct iopt_domain *member,
 		.iopt = iopt,
 		.member = member,
 		.read = iopt_dirty_read_range,
-		.dirty = { .domain = member->domain, .keep = request->keep },
+		.dirty = { .io = &member->io, .keep = request->keep },
 	};
 	int rc;
 
 	if (!iopt_dirty_is_aligned(iopt, request))
 		return -EINVAL;
-	if (!member->domain->dirty_ops)
+	if (!member->io.domain->dirty_ops)
 		return -EOPNOTSUPP;
 	rc = iopt_dirty_check_data(request);
 	if (rc)
@@ -321,7 +321,7 @@ static int iopt_dirty_read_member(struct iopt_dirty_walk *walk,
 	int rc;
 
 	walk->member = member;
-	walk->dirty.domain = member->domain;
+	walk->dirty.io = &member->io;
 	domain_io_begin_dirty(&walk->dirty);
 	rc = iopt_dirty_read_range(walk);
 	domain_io_end_dirty(&walk->dirty);
@@ -435,7 +435,7 @@ static int iopt_forget_dirty(struct io_pagetable *iopt,
 	struct iopt_dirty_walk walk = {
 		.iopt = iopt,
 		.member = member,
-		.dirty = { .domain = member->domain },
+		.dirty = { .io = &member->io },
 		.last_iova = ULONG_MAX,
 	};
 	int rc;
@@ -451,19 +451,13 @@ static int iopt_forget_dirty(struct io_pagetable *iopt,
  * @member: its domain has dirty_ops
  * @enable: they do from now on; else they do not
  *
- * Drivers go through the devices that are attached. AMD's sets one up that comes for
- * what it saw before it was among them, and so it would leave no trace; and it writes
- * the table entry of one that goes as it was before that. VT-d's fails for a device that
- * is not set up yet. So none comes or goes meanwhile.
- *
- * Context: process; sleeps while devices are attached and detached.
+ * Context: process, the turn to change the set; sleeps, also while devices are
+ * attached or detached.
  * Return: 0 or the driver's -errno.
  */
 int iopt_switch_dirty(struct iopt_domain *member, bool enable)
 {
-	guard(iommufd_gate)(&member->attach_gate);
-
-	return domain_io_track_dirty(member->domain, enable);
+	return domain_io_track_dirty(&member->io, enable);
 }
 
 /**
@@ -483,7 +477,7 @@ int iopt_track_dirty(struct io_pagetable *iopt, struct iopt_domain *member,
 {
 	int rc = 0;
 
-	if (!member->domain->dirty_ops)
+	if (!member->io.domain->dirty_ops)
 		return -EOPNOTSUPP;
 	if (enable)
 		rc = iopt_forget_dirty(iopt, member);

@@ -41,7 +41,7 @@ unsigned long iopt_wanted_alignment(struct io_pagetable *iopt)
 	list_for_each_entry_rcu(member, &iopt->domains.members, item) {
 		if (!member->leave_seq)
 			alignment = max(alignment,
-					1UL << __ffs(member->domain->pgsize_bitmap));
+					1UL << __ffs(member->io.domain->pgsize_bitmap));
 	}
 	return alignment;
 }
@@ -88,7 +88,7 @@ unsigned long iopt_page_sizes(struct io_pagetable *iopt)
 	guard(rcu)();
 	list_for_each_entry_rcu(member, &iopt->domains.members, item) {
 		if (!READ_ONCE(member->leave_seq))
-			sizes &= member->domain->pgsize_bitmap;
+			sizes &= member->io.domain->pgsize_bitmap;
 	}
 	return sizes;
 }
@@ -104,7 +104,7 @@ static void iopt_range_set(struct iopt_reserved *range,
 static int iopt_reserve_outside(struct io_pagetable *iopt,
 				struct iopt_domain *member)
 {
-	const struct iommu_domain_geometry *geometry = &member->domain->geometry;
+	const struct iommu_domain_geometry *geometry = &member->io.domain->geometry;
 	size_t nr_ranges = 0;
 
 	if (geometry->aperture_start)
@@ -119,7 +119,7 @@ static int iopt_reserve_outside(struct io_pagetable *iopt,
 /* Make the member part of the set: from here on new areas are its, too. */
 static int iopt_enlist(struct io_pagetable *iopt, struct iopt_domain *member)
 {
-	unsigned long alignment = 1UL << __ffs(member->domain->pgsize_bitmap);
+	unsigned long alignment = 1UL << __ffs(member->io.domain->pgsize_bitmap);
 
 	guard(iopt_write)(iopt);
 
@@ -309,7 +309,7 @@ int iopt_domain_add(struct io_pagetable *iopt, struct iopt_domain *member)
 {
 	int rc;
 
-	if (!iopt_domain_is_usable(member->domain))
+	if (!iopt_domain_is_usable(member->io.domain))
 		return -EINVAL;
 
 	rc = iommufd_turn_take_killable(&iopt->change_turn);
@@ -429,7 +429,7 @@ void iopt_release_areas(struct io_pagetable *iopt)
 void iopt_domain_free(struct io_pagetable *iopt, struct iopt_domain *member)
 {
 	if (!member->stuck && !READ_ONCE(iopt->nr_quarantined)) {
-		iommu_domain_free(member->domain);
+		iommu_domain_free(member->io.domain);
 		return;
 	}
 	guard(iommufd_turn)(&iopt->change_turn);
@@ -439,7 +439,7 @@ void iopt_domain_free(struct io_pagetable *iopt, struct iopt_domain *member)
 		list_del_rcu(&member->item);
 		iopt_rescue_areas(iopt, member);
 	}
-	iommu_domain_free(member->domain);
+	iommu_domain_free(member->io.domain);
 	iopt_release_areas(iopt);
 }
 

@@ -47,7 +47,7 @@ void iopt_track_newcomer(struct io_pagetable *iopt, struct iopt_domain *member)
 
 	if (!iopt->tracks_dirty)
 		return;
-	if (member->domain->dirty_ops && !iopt_switch_dirty(member, true))
+	if (member->io.domain->dirty_ops && !iopt_switch_dirty(member, true))
 		return;
 	guard(iopt_write)(iopt);
 	iopt_lose_track(iopt);
@@ -76,7 +76,7 @@ bool iopt_can_track(struct io_pagetable *iopt)
 	list_for_each_entry_rcu(member, &iopt->domains.members, item) {
 		if (member->leave_seq)
 			continue;
-		if (!member->domain->dirty_ops)
+		if (!member->io.domain->dirty_ops)
 			return false;
 		can_track = true;
 	}
@@ -94,7 +94,7 @@ static int iopt_switch_off(struct io_pagetable *iopt)
 	list_for_each_entry(member, &iopt->domains.members, item) {
 		int error = 0;
 
-		if (!member->leave_seq && member->domain->dirty_ops)
+		if (!member->leave_seq && member->io.domain->dirty_ops)
 			error = iopt_switch_dirty(member, false);
 		rc = rc ?: error;
 	}

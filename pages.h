@@ -38,7 +38,6 @@
 #include <linux/types.h>
 
 #include "domain_io.h"
-#include "gate.h"
 #include "iova_alloc.h"
 #include "pfn_batch.h"
 #include "span_tree.h"
@@ -244,11 +243,9 @@ struct iopt_reserved {
 
 /**
  * struct iopt_domain - a domain's membership in a domain set
- * @domain: the domain
+ * @io: the domain
  * @add_seq: number of the change that added it, from 1
  * @leave_seq: number of the change that removes it, 0 while it is wanted
- * @attach_gate: who has a driver attach or detach devices of the domain is inside; it
- *	is closed while the driver switches dirty tracking of its devices
  * @item: in iopt_domains.members
  * @stuck: it has left, and a slice in quarantine still shows in it: it stays in
  *	the set until it is freed
@@ -256,10 +253,9 @@ struct iopt_reserved {
  * @rcu: walkers of the set may still look at it when it has left
  */
 struct iopt_domain {
-	struct iommu_domain *domain;
+	struct domain_io io;
 	u64 add_seq;
 	u64 leave_seq;
-	struct iommufd_gate attach_gate;
 	struct list_head item;
 	bool stuck;
 	struct iopt_reserved outside[2];

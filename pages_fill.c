@@ -65,7 +65,7 @@ static noinline int iopt_fill_undo(struct iopt_slice *slice,
 	iopt_slice_for_each_member(slice, member) {
 		if (member == failed)
 			break;
-		if (domain_io_unmap(member->domain, span->first_iova,
+		if (domain_io_unmap(&member->io, span->first_iova,
 				    span->length) != span->length)
 			rc = -ENOTRECOVERABLE;
 	}
@@ -82,7 +82,7 @@ static __always_inline int iopt_fill_map(struct iopt_slice *slice,
 
 	for (member = first; member;
 	     member = iopt_slice_next_member(slice, member)) {
-		int rc = domain_io_map(member->domain, &span, batch,
+		int rc = domain_io_map(&member->io, &span, batch,
 				       slice->iommu_prot);
 
 		if (rc)

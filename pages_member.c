@@ -22,7 +22,7 @@ static int iopt_slice_unmap_from(struct iopt_slice *slice,
 
 		n = iopt_slice_bound(slice, first_page, npages - first_page);
 		span = iopt_slice_span(slice, first_page, n);
-		if (domain_io_unmap(member->domain, span.first_iova,
+		if (domain_io_unmap(&member->io, span.first_iova,
 				    span.length) != span.length)
 			return -ENOTRECOVERABLE;
 		first_page += n;
@@ -52,7 +52,7 @@ static int iopt_slice_copy(struct iopt_slice *slice, struct iopt_domain *member)
 			break;
 		}
 		span = iopt_slice_span(slice, first_page, npages);
-		rc = domain_io_map(member->domain, &span, &batch,
+		rc = domain_io_map(&member->io, &span, &batch,
 				   slice->iommu_prot);
 		if (rc)
 			break;

@@ -56,7 +56,7 @@ static unsigned long iopt_rescue_part(struct iopt_slice *slice,
 		return npages;
 
 	span = iopt_slice_span(slice, first_page, npages);
-	npages = domain_io_read(member->domain, &span, batch);
+	npages = domain_io_read(member->io.domain, &span, batch);
 	if (!npages)
 		return 1;
 	iopt_pages_insert_record(pages, pfn_record_create(first_index, batch));

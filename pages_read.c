@@ -348,7 +348,7 @@ static unsigned long iopt_slice_read_kept(struct iopt_slice *slice,
 	struct iopt_domain *member;
 
 	iopt_slice_for_each_member(slice, member) {
-		unsigned long npages = domain_io_read(member->domain, span,
+		unsigned long npages = domain_io_read(member->io.domain, span,
 						      batch);
 
 		if (npages)
@@ -402,7 +402,7 @@ static unsigned long iopt_slice_read_tier(struct iopt_slice *slice,
 	span = iopt_slice_span(slice, first_page, npages);
 	if (slice->quarantined)
 		return iopt_slice_read_kept(slice, &span, batch);
-	return domain_io_read(slice->storage->domain, &span, batch);
+	return domain_io_read(slice->storage->io.domain, &span, batch);
 }
 
 /*
@@ -638,7 +638,7 @@ static unsigned long iopt_slice_peek_domain(struct iopt_slice *slice,
 		return IOPT_PFN_UNKNOWN;
 	if (page)
 		iova += page * PAGE_SIZE - slice->page_offset;
-	return domain_io_read_pfn(slice->storage->domain, iova) ?:
+	return domain_io_read_pfn(slice->storage->io.domain, iova) ?:
 	       IOPT_PFN_UNKNOWN;
 }
 

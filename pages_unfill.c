@@ -16,13 +16,13 @@
 /* Runs unpinned between two looks whether others want the CPU. */
 #define IOPT_UNFILL_RESCHED_RUNS 1024
 
-static unsigned long iopt_unfill_domain(struct iommu_domain *domain,
+static unsigned long iopt_unfill_domain(struct domain_io *io,
 					const struct domain_io_span *span,
 					unsigned int nr_runs)
 {
 	if (nr_runs > IOPT_UNFILL_FEW_RUNS)
-		return domain_io_unmap_scattered(domain, span);
-	return domain_io_unmap(domain, span->first_iova, span->length);
+		return domain_io_unmap_scattered(io, span);
+	return domain_io_unmap(io, span->first_iova, span->length);
 }
 
 /*
@@ -51,7 +51,7 @@ iopt_unfill_unmap(struct iopt_slice *slice, const struct domain_io_span *span,
 	struct iopt_domain *member;
 
 	iopt_slice_for_each_member(slice, member)
-		unmapped = min(unmapped, iopt_unfill_domain(member->domain, span,
+		unmapped = min(unmapped, iopt_unfill_domain(&member->io, span,
 							    nr_runs));
 	return unmapped;
 }
@@ -395,29 +395,29 @@ struct iopt_unfill_group {
 };
 
 /* The one domain that shows a slice, or NULL if there are more, or none. */
-static struct iommu_domain *iopt_slice_only_domain(struct iopt_slice *slice)
+static struct domain_io *iopt_slice_only_domain(struct iopt_slice *slice)
 {
 	struct iopt_domain *member = iopt_slice_next_member(slice, NULL);
 
 	if (!member || iopt_slice_next_member(slice, member))
 		return NULL;
-	return member->domain;
+	return &member->io;
 }
 
 /* The domain that a slice can be unmapped from together with the group, or NULL. */
-static struct iommu_domain *
+static struct domain_io *
 iopt_group_domain(const struct iopt_unfill_group *group,
 		  struct iopt_slice *slice)
 {
-	struct iommu_domain *domain;
+	struct domain_io *io;
 
 	if (!slice->run_pfn || slice->quarantined ||
 	    !iopt_slice_is_alone(slice))
 		return NULL;
-	domain = iopt_slice_only_domain(slice);
-	if (group->nr_slices && domain != group->unmap.domain)
+	io = iopt_slice_only_domain(slice);
+	if (group->nr_slices && io != group->unmap.io)
 		return NULL;
-	return domain;
+	return io;
 }
 
 /*
@@ -431,21 +431,21 @@ static bool iopt_group_add(struct iopt_unfill_group *group,
 {
 	struct iopt_busy *section = &group->sections[group->nr_slices];
 	struct domain_io_span span;
-	struct iommu_domain *domain;
 	unsigned long unmapped;
+	struct domain_io *io;
 
 	if (group->nr_slices == IOPT_UNFILL_GROUP)
 		return false;
 	*section = iopt_slice_range(slice);
 	if (!iopt_pages_trylock_range(slice->pages, section))
 		return false;
-	domain = iopt_group_domain(group, slice);
-	if (!domain) {
+	io = iopt_group_domain(group, slice);
+	if (!io) {
 		iopt_pages_unlock_range(slice->pages, section);
 		return false;
 	}
 	if (!group->nr_slices)
-		domain_io_begin_unmap(&group->unmap, domain);
+		domain_io_begin_unmap(&group->unmap, io);
 	slice->gone = true;
 	span = iopt_slice_span_all(slice);
 	unmapped = domain_io_unmap_range(&group->unmap, span.first_iova,

@@ -290,7 +290,7 @@ static int iommufd_test_check_map(struct iommufd_ucmd *ucmd)
 	object = iommufd_ucmd_get(ucmd, cmd->id, IOMMUFD_HWPT);
 	if (IS_ERR(object))
 		return PTR_ERR(object);
-	domain = to_hwpt(object)->member.domain;
+	domain = to_hwpt(object)->member.io.domain;
 	if (!mock_domain_is_ours(domain))
 		return -EINVAL;
 
@@ -354,7 +354,7 @@ static int iommufd_test_check_iotlb(struct iommufd_ucmd *ucmd)
 	object = iommufd_ucmd_get(ucmd, cmd->id, IOMMUFD_HWPT_NESTED);
 	if (IS_ERR(object))
 		return PTR_ERR(object);
-	domain = to_hwpt(object)->member.domain;
+	domain = to_hwpt(object)->member.io.domain;
 	if (!mock_nested_is_ours(domain) ||
 	    !mock_nested_holds(domain, cmd->check_iotlb.id,
 			       cmd->check_iotlb.iotlb))

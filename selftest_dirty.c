@@ -357,7 +357,7 @@ int iommufd_test_dirty(struct iommufd_ucmd *ucmd)
 	object = iommufd_ucmd_get(ucmd, cmd->id, IOMMUFD_HWPT);
 	if (IS_ERR(object))
 		return PTR_ERR(object);
-	domain = to_hwpt(object)->member.domain;
+	domain = to_hwpt(object)->member.io.domain;
 	if (!mock_domain_is_ours(domain) || !to_mock(domain)->tracks_dirty)
 		return -EINVAL;
 

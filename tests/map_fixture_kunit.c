@@ -187,8 +187,8 @@ struct map_domain *map_domain_make(struct map_fixture *f,
 	domain->fake = fake_domain_make(f->test, personality);
 	KUNIT_ASSERT_NOT_NULL(f->test, domain->fake);
 	domain->fake->yields = f->yields;
-	domain->member.domain = &domain->fake->domain;
-	iommufd_gate_init(&domain->member.attach_gate);
+	domain->member.io.domain = &domain->fake->domain;
+	iommufd_gate_init(&domain->member.io.gate);
 	return domain;
 }
 

@@ -239,16 +239,17 @@ static void batch_of_many_gigabytes(struct kunit *test)
 					      span.length / PAGE_SIZE));
 	for (i = 0; i < FAKE_NR_PERSONALITIES; i++) {
 		struct fake_domain *fake = fake_domain_make(test, i);
+		struct domain_io io = { .domain = &fake->domain };
 
 		KUNIT_ASSERT_NOT_NULL(test, fake);
+		iommufd_gate_init(&io.gate);
 		fake->unpinned = true;
-		KUNIT_EXPECT_EQ(test, domain_io_map(&fake->domain, &span, &batch,
-						    TEST_PROT), 0);
+		KUNIT_EXPECT_EQ(test, domain_io_map(&io, &span, &batch, TEST_PROT),
+				0);
 		KUNIT_EXPECT_EQ(test, fake->mapped_bytes, span.length);
 		KUNIT_EXPECT_EQ(test, fake_domain_lookup(fake, 9 * GIB),
 				PFN_PHYS(FAR_PFN + 8 * GIB_PAGES));
-		KUNIT_EXPECT_EQ(test, domain_io_unmap(&fake->domain, GIB,
-						      span.length),
+		KUNIT_EXPECT_EQ(test, domain_io_unmap(&io, GIB, span.length),
 				span.length);
 		KUNIT_EXPECT_EQ(test, fake->mapped_bytes, 0);
 		fake_domain_check(fake);
@@ -282,14 +283,15 @@ static void scattered_memory_is_flushed_once(struct kunit *test)
 						      scattered_pfn(page), 1));
 	for (unsigned int i = 0; i < FAKE_NR_PERSONALITIES; i++) {
 		struct fake_domain *fake = fake_domain_make(test, i);
+		struct domain_io io = { .domain = &fake->domain };
 
 		KUNIT_ASSERT_NOT_NULL(test, fake);
+		iommufd_gate_init(&io.gate);
 		fake->unpinned = true;
-		KUNIT_ASSERT_EQ(test, domain_io_map(&fake->domain, &span, &batch,
+		KUNIT_ASSERT_EQ(test, domain_io_map(&io, &span, &batch,
 						    IOMMU_READ | IOMMU_CACHE), 0);
 		fake->nr_flushes = 0;
-		KUNIT_EXPECT_EQ(test, domain_io_unmap_scattered(&fake->domain,
-								&span),
+		KUNIT_EXPECT_EQ(test, domain_io_unmap_scattered(&io, &span),
 				span.length);
 		if (i != FAKE_ARM)
 			KUNIT_EXPECT_EQ(test, fake->nr_flushes, 1);

@@ -539,7 +539,8 @@ static int try_fill(struct store *s)
 		kfree(domain);
 		return -ENOMEM;
 	}
-	domain->member.domain = &domain->fake->domain;
+	domain->member.io.domain = &domain->fake->domain;
+	iommufd_gate_init(&domain->member.io.gate);
 	rc = map_domain_try_add(s->f, domain);
 	if (!rc)
 		map_domain_remove(s->f, domain);

@@ -22,7 +22,6 @@ TESTS = 9
 HEADERS = {
     "busy.h": 0,
     "debug.h": 0,
-    "gate.h": 0,
     "turn.h": 0,
     "iopt_area.h": 2,
     "iommufd_private.h": 3,
