@@ -587,16 +587,17 @@ static int iommufd_group_enter(struct iommufd_group *igroup,
 }
 
 /*
- * Some drivers make the page table when the first device is attached, so a group
- * that translates nothing so far is attached to the empty domain. A group that is
- * on the move must not meet an empty domain, so that one is filled first.
+ * A group that is on the move must not meet an empty domain, so that one is filled
+ * first; and so are others, as no IOTLB has to be flushed for that. But some drivers
+ * make the page table when the first device is attached: so a group that translates
+ * nothing so far is attached to their empty domain.
  */
 static int iommufd_group_enter_new(struct iommufd_group *igroup,
 				   struct iommufd_hwpt *hwpt)
 {
 	int rc;
 
-	if (igroup->hwpt) {
+	if (igroup->hwpt || iommufd_hwpt_is_complete(hwpt)) {
 		rc = iommufd_hwpt_mirror(hwpt);
 		return rc ?: iommufd_group_enter(igroup, hwpt);
 	}

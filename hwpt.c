@@ -187,6 +187,19 @@ iommufd_hwpt_begin(struct iommufd_ioas *ioas,
 }
 
 /**
+ * iommufd_hwpt_is_complete - can the domain be filled before a device is attached?
+ * @hwpt: not mirroring
+ *
+ * Context: Any.
+ * Return: whether it can for certain: its driver made it knowing the device. Others may
+ * leave the page table to the first attach.
+ */
+bool iommufd_hwpt_is_complete(const struct iommufd_hwpt *hwpt)
+{
+	return hwpt->member.io.domain->owner->domain_alloc_user;
+}
+
+/**
  * iommufd_hwpt_mirror - fill the domain, and keep it so
  * @hwpt: not published, not mirroring
  *

@@ -87,6 +87,7 @@ static inline struct iommufd_gate *iommufd_hwpt_gate(struct iommufd_hwpt *hwpt)
 struct iommufd_hwpt *
 iommufd_hwpt_begin(struct iommufd_ioas *ioas,
 		   const struct iommufd_hwpt_request *request);
+bool iommufd_hwpt_is_complete(const struct iommufd_hwpt *hwpt);
 int iommufd_hwpt_mirror(struct iommufd_hwpt *hwpt);
 void iommufd_hwpt_publish_auto(struct iommufd_hwpt *hwpt);
 struct iommufd_hwpt *iommufd_hwpt_next_auto(struct iommufd_ioas *ioas,
