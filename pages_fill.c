@@ -197,21 +197,20 @@ static int iopt_fill_gather(struct iopt_slice *slice,
 /*
  * In the section: map all of a slice that nobody has begun to fill. Without an error it
  * is yet to be covered.
+ *
+ * Return: as iopt_fill_use(), or 1 with nothing done if there is more to it.
  */
 static __always_inline int iopt_fill_whole(struct iopt_slice *slice,
-					   const struct pfn_batch *batch)
+					   const struct pfn_batch *batch,
+					   bool has_news)
 {
 	struct iopt_domain *first = iopt_slice_next_member(slice, NULL);
 	int rc;
 
 	if (slice->filled_pages || slice->gone || slice->quarantined || !first)
 		return 1;
-	rc = iopt_fill_use(slice, batch, first, true, true);
+	rc = iopt_fill_use(slice, batch, first, has_news, true);
 	slice->filler = false;
-	if (rc)
-		slice->gone = true;
-	if (!rc || rc == -ENOTRECOVERABLE)
-		iopt_pages_add_pinned(slice->pages, batch->npfns);
 	return rc;
 }
 
@@ -276,10 +275,61 @@ static __always_inline int iopt_slice_fill_small(struct iopt_slice *slice)
 		busy.first_index = slice->span.start;
 		busy.last_index = slice->span.last;
 		iopt_pages_lock_range(pages, &busy);
-		rc = iopt_fill_whole(slice, &batch);
+		rc = iopt_fill_whole(slice, &batch, true);
+		if (rc < 0)
+			slice->gone = true;
+		if (!rc || rc == -ENOTRECOVERABLE)
+			iopt_pages_add_pinned(pages, npages);
 		iopt_fill_end(slice, &busy, !rc);
 	}
 	return likely(!rc) ? 0 : iopt_fill_small_failed(slice, &batch, rc);
+}
+
+/* In the section: where pages begin that another slice shows as one run, or 0. */
+static unsigned long iopt_fill_shared_pfn(const struct iopt_slice *slice)
+{
+	struct iopt_cover cover = {
+		.self = slice,
+		.first_index = slice->span.start,
+		.last_index = slice->span.last,
+	};
+	const struct iopt_slice *other;
+
+	iopt_pages_cover_slice(slice->pages, &cover);
+	other = cover.slice;
+	if (!other || !other->run_pfn || cover.last_index != slice->span.last)
+		return 0;
+	return other->run_pfn + (slice->span.start - other->span.start);
+}
+
+/*
+ * The short way for what another slice shows as one run: it is pinned, and there is
+ * nothing to be found out about it.
+ *
+ * Return: as iopt_slice_fill(), or 1 with nothing done if it is not like that.
+ */
+static noinline int iopt_slice_fill_shared(struct iopt_slice *slice,
+					   bool is_owner)
+{
+	unsigned long npages = iopt_slice_npages(slice);
+	struct iopt_busy busy = iopt_slice_range(slice);
+	struct pfn_batch batch __uninitialized;
+	unsigned long pfn;
+	int rc = 1;
+
+	if (iopt_slice_bound(slice, 0, npages) != npages)
+		return 1;
+	iopt_pages_lock_range(slice->pages, &busy);
+	pfn = iopt_fill_shared_pfn(slice);
+	if (pfn) {
+		pfn_batch_init(&batch);
+		pfn_batch_add_run(&batch, pfn, npages);
+		rc = iopt_fill_whole(slice, &batch, false);
+	}
+	if (rc < 0 && is_owner)
+		slice->gone = true;
+	iopt_fill_end(slice, &busy, !rc);
+	return rc;
 }
 
 /* The long way, for any slice. */
@@ -326,11 +376,11 @@ static noinline int iopt_slice_fill_any(struct iopt_slice *slice, bool is_owner)
  */
 int iopt_slice_fill(struct iopt_slice *slice, bool is_owner)
 {
-	int rc;
+	int rc = 1;
 
-	if (!is_owner || !iopt_slice_is_small(slice) ||
-	    !iopt_slice_is_alone(slice))
-		return iopt_slice_fill_any(slice, is_owner);
-	rc = iopt_slice_fill_small(slice);
-	return rc <= 0 ? rc : iopt_slice_fill_any(slice, true);
+	if (!iopt_slice_is_alone(slice))
+		rc = iopt_slice_fill_shared(slice, is_owner);
+	else if (is_owner && iopt_slice_is_small(slice))
+		rc = iopt_slice_fill_small(slice);
+	return rc <= 0 ? rc : iopt_slice_fill_any(slice, is_owner);
 }
