@@ -47,8 +47,8 @@ static void iommufd_show_ioas(struct seq_file *m, struct iommufd_ioas *ioas)
 }
 
 /*
- * Count the first object from @id on, and show it if it is an IOAS. Return: false
- * when there is none. An RCU section each, for there can be many.
+ * Count the first object from @id on if it is published, and show it if it is an IOAS.
+ * Return: false when there is none. An RCU section each, for there can be many.
  */
 static bool iommufd_show_object(struct seq_file *m, struct iommufd_ctx *ictx,
 				unsigned long *id, unsigned int *counts)
@@ -60,6 +60,8 @@ static bool iommufd_show_object(struct seq_file *m, struct iommufd_ctx *ictx,
 	if (!object)
 		return false;
 
+	if (!iommufd_object_is_published(object))
+		return true;
 	counts[object->ops->kind]++;
 	if (object->ops->kind == IOMMUFD_IOAS)
 		iommufd_show_ioas(m, to_ioas(object));

@@ -41,8 +41,8 @@ static inline bool iommufd_drivers_record_dirty(void)
  * @file: the file. Every reference to the context is one to the file: its last
  *	fput() never runs the release in the middle of the caller, who may hold
  *	locks that the release of a device would want
- * @objects: the objects by ID. Its lock guards their state and their users; an
- *	ID without an object to be looked up holds a zero entry
+ * @objects: the objects by ID, whatever state they are in. Its lock guards their
+ *	state and their users
  * @recent: the object that was looked up last, a published one, or NULL; written under
  *	the lock of @objects
  * @groups: struct iommufd_group by IOMMU group ID, of the bound devices. Its
@@ -120,7 +120,7 @@ enum iommufd_object_state {
  * struct iommufd_object - what every object starts with
  * @ictx: the file it belongs to
  * @ops: its kind
- * @state: guarded by the lock of iommufd_ctx.objects
+ * @state: guarded by the lock of iommufd_ctx.objects; fdinfo reads it without
  * @users: other objects that cannot do without it; guarded likewise
  * @calls: calls that use it now, and one more until it is retired
  * @id: its ID, 1 to INT_MAX
@@ -135,6 +135,12 @@ struct iommufd_object {
 	u32 id;
 	struct rcu_head rcu;
 };
+
+/* Shall it be seen? To who asks under RCU alone, all that its maker has done is, too. */
+static inline bool iommufd_object_is_published(const struct iommufd_object *object)
+{
+	return smp_load_acquire(&object->state) == IOMMUFD_OBJECT_PUBLISHED;
+}
 
 void *__iommufd_object_begin(struct iommufd_ctx *ictx, size_t size,
 			     const struct iommufd_object_ops *ops);

@@ -86,7 +86,7 @@ void *__iommufd_object_begin(struct iommufd_ctx *ictx, size_t size,
 	object->state = IOMMUFD_OBJECT_BEGUN;
 	refcount_set(&object->calls, 1);
 
-	rc = xa_alloc(&ictx->objects, &object->id, NULL, IOMMUFD_ID_LIMIT,
+	rc = xa_alloc(&ictx->objects, &object->id, object, IOMMUFD_ID_LIMIT,
 		      GFP_KERNEL_ACCOUNT);
 	if (rc) {
 		kfree(object);
@@ -96,21 +96,13 @@ void *__iommufd_object_begin(struct iommufd_ctx *ictx, size_t size,
 	return object;
 }
 
-/* The slot exists since the object was begun, so no store needs memory. */
-static void iommufd_object_set_entry(struct iommufd_object *object,
-				     struct iommufd_object *entry)
+static void iommufd_object_set_state(struct iommufd_object *object,
+				     enum iommufd_object_state state)
 {
-	struct xarray *objects = &object->ictx->objects;
+	lockdep_assert_held(&object->ictx->objects.xa_lock);
 
-	lockdep_assert_held(&objects->xa_lock);
-
-	WARN_ON(xa_is_err(__xa_store(objects, object->id, entry, 0)));
-}
-
-static void iommufd_object_enter(struct iommufd_object *object)
-{
-	iommufd_object_set_entry(object, object);
-	object->state = IOMMUFD_OBJECT_PUBLISHED;
+	/* Pairs with iommufd_object_is_published(). */
+	smp_store_release(&object->state, state);
 }
 
 /**
@@ -123,7 +115,7 @@ static void iommufd_object_enter(struct iommufd_object *object)
 void iommufd_object_publish_locked(struct iommufd_object *object)
 {
 	IOMMUFD_ASSERT(object->state == IOMMUFD_OBJECT_BEGUN);
-	iommufd_object_enter(object);
+	iommufd_object_set_state(object, IOMMUFD_OBJECT_PUBLISHED);
 }
 
 /**
@@ -183,8 +175,7 @@ struct iommufd_object *iommufd_object_find(struct iommufd_ctx *ictx, u32 id)
 	xas_lock(&xas);
 	/* xa_load() would begin an RCU section, of no use under the lock. */
 	object = xas_load(&xas);
-	if (xa_is_zero(object) ||
-	    (object && !refcount_inc_not_zero(&object->calls)))
+	if (object && !iommufd_object_try_get(object))
 		object = NULL;
 	if (object)
 		rcu_assign_pointer(ictx->recent, object);
@@ -306,10 +297,9 @@ static void __iommufd_object_retire(struct iommufd_object *object)
 {
 	IOMMUFD_ASSERT(object->state == IOMMUFD_OBJECT_PUBLISHED);
 
-	iommufd_object_set_entry(object, NULL);
 	if (rcu_access_pointer(object->ictx->recent) == object)
 		RCU_INIT_POINTER(object->ictx->recent, NULL);
-	object->state = IOMMUFD_OBJECT_RETIRED;
+	iommufd_object_set_state(object, IOMMUFD_OBJECT_RETIRED);
 }
 
 /**
@@ -391,7 +381,7 @@ static bool iommufd_object_restore(struct iommufd_object *object)
 	xa_lock(objects);
 	busy = refcount_inc_not_zero(&object->calls);
 	if (busy)
-		iommufd_object_enter(object);
+		iommufd_object_set_state(object, IOMMUFD_OBJECT_PUBLISHED);
 	xa_unlock(objects);
 	return busy;
 }
@@ -404,7 +394,7 @@ static struct iommufd_object *iommufd_object_retire_id(struct iommufd_ctx *ictx,
 
 	xa_lock(&ictx->objects);
 	object = xa_load(&ictx->objects, id);
-	if (!object)
+	if (!object || object->state != IOMMUFD_OBJECT_PUBLISHED)
 		object = ERR_PTR(-ENOENT);
 	else if (object->ops->kernel_owned || object->users)
 		object = ERR_PTR(-EBUSY);
@@ -447,7 +437,8 @@ iommufd_object_retire_unused(struct iommufd_ctx *ictx, unsigned long *id)
 
 	xa_lock(&ictx->objects);
 	for (object = xa_find(&ictx->objects, id, ULONG_MAX, XA_PRESENT);
-	     object && object->users;
+	     object && (object->users ||
+			object->state != IOMMUFD_OBJECT_PUBLISHED);
 	     object = xa_find_after(&ictx->objects, id, ULONG_MAX, XA_PRESENT))
 		;
 	if (object)
