@@ -73,8 +73,8 @@ struct iommufd_group {
  * @igroup: its group
  * @held_file: the file, kept open until the device is unbound; NULL for a mock
  * @group_item: in iommufd_group.attached, empty while it is not attached
- * @msi_window: where its MSI doorbells have to be mapped; valid while it is
- *	attached
+ * @regions: where it must not have anything mapped, as its driver said when it was
+ *	first attached
  * @faulter: as one that reports page faults
  */
 struct iommufd_device {
@@ -83,7 +83,7 @@ struct iommufd_device {
 	struct iommufd_group *igroup;
 	struct file *held_file;
 	struct list_head group_item;
-	struct iopt_msi_window msi_window;
+	struct iopt_device_regions regions;
 	struct iommufd_faulter faulter;
 };
 
@@ -189,6 +189,7 @@ static void iommufd_device_destroy(struct iommufd_object *object)
 	 * fault could be under way on an attachment, which is in the group.
 	 */
 	kref_put(&idev->igroup->kref, iommufd_group_free);
+	iopt_forget_regions(&idev->regions);
 }
 
 static const struct iommufd_object_ops iommufd_device_ops = {
@@ -394,7 +395,7 @@ static int iommufd_group_reserve(struct iommufd_group *igroup,
 
 	list_for_each_entry(idev, &igroup->attached, group_item) {
 		rc = iopt_reserve_device(&ioas->iopt, idev->dev,
-					 &idev->msi_window);
+					 &idev->regions);
 		if (rc) {
 			/* Harmless for those that have nothing there yet. */
 			iommufd_group_unreserve(igroup, ioas);
@@ -409,7 +410,7 @@ static int iommufd_device_fit(struct iommufd_device *idev,
 {
 	int rc = iommufd_hwpt_check_device(hwpt, idev->dev);
 
-	return rc ?: iommufd_hwpt_set_msi(hwpt, &idev->msi_window);
+	return rc ?: iommufd_hwpt_set_msi(hwpt, &idev->regions.msi_window);
 }
 
 /* -- moving a group to a HWPT -- */
@@ -549,7 +550,7 @@ static void iommufd_group_unfit(struct iommufd_group *igroup,
 	list_for_each_entry(idev, &igroup->attached, group_item) {
 		if (idev == end_idev)
 			break;
-		iommufd_hwpt_unset_msi(hwpt, &idev->msi_window);
+		iommufd_hwpt_unset_msi(hwpt, &idev->regions.msi_window);
 	}
 }
 
@@ -836,7 +837,7 @@ static int iommufd_device_enter(struct iommufd_device *idev,
 	rc = iommufd_attachment_join(iommufd_group_current(idev->igroup),
 				     &idev->faulter);
 	if (rc)
-		iommufd_hwpt_unset_msi(hwpt, &idev->msi_window);
+		iommufd_hwpt_unset_msi(hwpt, &idev->regions.msi_window);
 	return rc;
 }
 
@@ -849,7 +850,7 @@ static int iommufd_device_join(struct iommufd_device *idev)
 
 	lockdep_assert_held(&igroup->turn);
 
-	rc = iopt_reserve_device(iopt, idev->dev, &idev->msi_window);
+	rc = iopt_reserve_device(iopt, idev->dev, &idev->regions);
 	if (rc)
 		return rc;
 	rc = iommufd_device_enter(idev, igroup->hwpt);

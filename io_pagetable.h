@@ -190,6 +190,30 @@ struct iopt_msi_window {
 };
 
 /**
+ * struct iopt_device_regions - where a device must not have anything mapped
+ * @msi_window: where its MSI doorbells have to be mapped
+ * @nr_ranges: how many ranges these are
+ * @ranges: each of them twice, for the map that the device is in and for one that it
+ *	moves to; NULL before they are known
+ *
+ * What a device has reserved is what its firmware and its bus are made for, so its
+ * driver is asked once. All zero bytes: it has not been.
+ */
+struct iopt_device_regions {
+	struct iopt_msi_window msi_window;
+	size_t nr_ranges;
+	struct iopt_reserved *ranges;
+};
+
+static inline void iopt_range_set(struct iopt_reserved *range,
+				  unsigned long first_iova,
+				  unsigned long last_iova)
+{
+	range->node.start = first_iova;
+	range->node.last = last_iova;
+}
+
+/**
  * struct iopt_dirty_request - what dirty bits to read, and where to
  * @first_iova: first byte
  * @last_iova: last byte, inclusive
@@ -322,7 +346,8 @@ int iopt_reserve_ranges(struct io_pagetable *iopt, struct iopt_reserved *ranges,
 			size_t nr_ranges, const void *owner);
 void iopt_unreserve(struct io_pagetable *iopt, const void *owner);
 int iopt_reserve_device(struct io_pagetable *iopt, struct device *dev,
-			struct iopt_msi_window *out_window);
+			struct iopt_device_regions *regions);
+void iopt_forget_regions(struct iopt_device_regions *regions);
 int iopt_allow_add(struct iopt_allow_list *list, unsigned long first_iova,
 		   unsigned long last_iova);
 int iopt_allow_apply(struct io_pagetable *iopt, struct iopt_allow_list *list);

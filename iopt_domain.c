@@ -93,13 +93,6 @@ unsigned long iopt_page_sizes(struct io_pagetable *iopt)
 	return sizes;
 }
 
-static void iopt_range_set(struct iopt_reserved *range,
-			   unsigned long first_iova, unsigned long last_iova)
-{
-	range->node.start = first_iova;
-	range->node.last = last_iova;
-}
-
 /* Refuse IOVA outside of what the domain can translate. */
 static int iopt_reserve_outside(struct io_pagetable *iopt,
 				struct iopt_domain *member)
@@ -148,12 +141,15 @@ static void iopt_delist(struct io_pagetable *iopt, struct iopt_domain *member)
  * @iopt: the map
  * @member: the domain added or removed
  * @next_iova: areas that begin below are done
- * @done: the last IOVA is done
+ * @is_last: the area that is the next was the highest: those that are above it now
+ *	came with the change applied
+ * @done: it is done as well
  */
 struct iopt_change {
 	struct io_pagetable *iopt;
 	struct iopt_domain *member;
 	unsigned long next_iova;
+	bool is_last;
 	bool done;
 };
 
@@ -161,7 +157,7 @@ struct iopt_change {
 static void iopt_change_advance(struct iopt_change *change,
 				const struct iopt_area *area)
 {
-	change->done = area->slice.iova.last_iova == ULONG_MAX;
+	change->done = change->is_last;
 	change->next_iova = area->slice.iova.last_iova + 1;
 }
 
@@ -191,6 +187,8 @@ static struct iopt_area *iopt_change_next(struct iopt_change *change,
 			*busy = iopt_slice_range(&area->slice);
 			if (iopt_pages_trylock_range(pages, busy)) {
 				iopt_area_get(area);
+				change->is_last =
+					iopt->areas.highest == &area->slice.iova;
 				return area;
 			}
 			iopt_pages_get(pages);

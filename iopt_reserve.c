@@ -151,7 +151,9 @@ static void iopt_remove_reserved(struct io_pagetable *iopt, const void *owner)
 		if (owner && reserved->owner != owner)
 			continue;
 		interval_tree_remove(node, &iopt->reserved);
-		if (!reserved->is_kept)
+		if (reserved->is_kept)
+			RB_CLEAR_NODE(&node->rb);
+		else
 			kfree(reserved);
 	}
 }
@@ -305,36 +307,46 @@ void iopt_reserve_destroy(struct io_pagetable *iopt)
 	iopt_remove_reserved(iopt, NULL);
 }
 
-/* What the regions of a device say about its interrupts. */
-struct iopt_msi_regions {
+/* How often the regions of a device tell of its interrupts. */
+struct iopt_msi_count {
 	unsigned int nr_hw;
 	unsigned int nr_sw;
-	struct iopt_msi_window window;
 };
 
-static int iopt_reservation_add_region(struct iopt_reservation *reservation,
-				       const struct iommu_resv_region *region,
-				       struct iopt_msi_regions *msi)
+/* The last byte of a region that IOVA can name, of which there is one. */
+static unsigned long iopt_region_last(const struct iommu_resv_region *region)
 {
 	phys_addr_t last = region->start + region->length - 1;
+
+	return last < region->start || last > ULONG_MAX ? ULONG_MAX : last;
+}
+
+static void iopt_regions_add(struct iopt_device_regions *regions,
+			     const struct iommu_resv_region *region,
+			     struct iopt_msi_count *msi)
+{
+	unsigned long last;
 
 	if (region->type == IOMMU_RESV_MSI)
 		msi->nr_hw++;
 	else if (region->type == IOMMU_RESV_SW_MSI)
 		msi->nr_sw++;
 
+	/* The firmware can do without these when a driver takes over. */
+	if (region->type == IOMMU_RESV_DIRECT_RELAXABLE)
+		return;
 	/* No IOVA that can be named is in it. */
 	if (!region->length || region->start > ULONG_MAX)
-		return 0;
-	if (last < region->start || last > ULONG_MAX)
-		last = ULONG_MAX;
+		return;
+	last = iopt_region_last(region);
 	if (region->type == IOMMU_RESV_SW_MSI)
-		msi->window = (struct iopt_msi_window){
+		regions->msi_window = (struct iopt_msi_window){
 			.is_wanted = true,
 			.first_iova = region->start,
 			.last_iova = last,
 		};
-	return iopt_reservation_add(reservation, region->start, last);
+	iopt_range_set(&regions->ranges[regions->nr_ranges++], region->start,
+		       last);
 }
 
 /*
@@ -345,7 +357,7 @@ static int iopt_reservation_add_region(struct iopt_reservation *reservation,
  * at all, or on s390, where MSIs do not go through IOVA.
  */
 static int iopt_check_msi_regions(struct device *dev,
-				  const struct iopt_msi_regions *msi)
+				  const struct iopt_msi_count *msi)
 {
 	if (msi->nr_sw > 1 || (msi->nr_sw && msi->nr_hw))
 		return -EINVAL;
@@ -357,63 +369,91 @@ static int iopt_check_msi_regions(struct device *dev,
 	return -ENOMEM;
 }
 
-static int iopt_reservation_add_device(struct iopt_reservation *reservation,
-				       struct device *dev,
-				       struct iopt_msi_window *window)
+/* The second of each range, and none is in a map. */
+static void iopt_regions_double(struct iopt_device_regions *regions)
 {
-	struct iopt_msi_regions msi = {};
+	size_t nr = regions->nr_ranges;
+
+	memcpy(regions->ranges + nr, regions->ranges,
+	       nr * sizeof(*regions->ranges));
+	for (size_t i = 0; i < 2 * nr; i++)
+		RB_CLEAR_NODE(&regions->ranges[i].node.rb);
+}
+
+/* Return: 0 with @regions filled in, which were zeroed; -EINVAL, -ENOMEM. */
+static int iopt_regions_ask(struct iopt_device_regions *regions,
+			    struct device *dev)
+{
 	struct iommu_resv_region *region;
-	LIST_HEAD(regions);
-	int rc = 0;
+	struct iopt_msi_count msi = {};
+	LIST_HEAD(list);
+	int rc = -ENOMEM;
 
-	iommu_get_resv_regions(dev, &regions);
-	list_for_each_entry(region, &regions, list) {
-		/* The firmware can do without these when a driver takes over. */
-		if (region->type == IOMMU_RESV_DIRECT_RELAXABLE)
-			continue;
-		rc = iopt_reservation_add_region(reservation, region, &msi);
-		if (rc)
-			break;
+	iommu_get_resv_regions(dev, &list);
+	regions->ranges = kcalloc(2 * list_count_nodes(&list),
+				  sizeof(*regions->ranges), GFP_KERNEL_ACCOUNT);
+	if (regions->ranges) {
+		list_for_each_entry(region, &list, list)
+			iopt_regions_add(regions, region, &msi);
+		rc = iopt_check_msi_regions(dev, &msi);
 	}
-	iommu_put_resv_regions(dev, &regions);
+	iommu_put_resv_regions(dev, &list);
+	if (rc)
+		iopt_forget_regions(regions);
+	else
+		iopt_regions_double(regions);
+	return rc;
+}
 
-	*window = msi.window;
-	return rc ?: iopt_check_msi_regions(dev, &msi);
+/* Those ranges of a device that are in no map. */
+static struct iopt_reserved *
+iopt_regions_spare(const struct iopt_device_regions *regions)
+{
+	struct iopt_reserved *ranges = regions->ranges;
+
+	if (regions->nr_ranges && !RB_EMPTY_NODE(&ranges->node.rb))
+		ranges += regions->nr_ranges;
+	WARN_ON(regions->nr_ranges && !RB_EMPTY_NODE(&ranges->node.rb));
+	return ranges;
 }
 
 /**
  * iopt_reserve_device - forbid mapping anything in the reserved regions of a
  *	device
  * @iopt: the IOVA map
- * @dev: the device; also the owner of the ranges
- * @out_window: written on success: where software has to map its MSI doorbells,
- *	if it has to
+ * @dev: the device; also the owner of the ranges, of which it has some in at most one
+ *	other map
+ * @regions: what is known of them; asked for if that is nothing
  *
- * Context: Process context, may sleep.
+ * Context: Process context, may sleep; one call for a device at a time.
  * Return: 0, or an error with nothing reserved: -EADDRINUSE if there is an area
  * in one of them, or an allowed range; -EINVAL if there is more than one window
  * for MSIs; -ENOMEM, also if the driver had none.
  */
 int iopt_reserve_device(struct io_pagetable *iopt, struct device *dev,
-			struct iopt_msi_window *out_window)
+			struct iopt_device_regions *regions)
 {
-	struct iopt_reservation reservation = {
-		.ranges = LIST_HEAD_INIT(reservation.ranges),
-		.owner = dev,
-	};
-	struct iopt_msi_window window;
-	int rc;
+	int rc = 0;
 
 	if (iommufd_should_fail())
 		return -EINVAL;
 
-	rc = iopt_reservation_add_device(&reservation, dev, &window);
-	if (!rc)
-		rc = iopt_reservation_insert(iopt, &reservation);
-	iopt_reservation_free(&reservation);
-	if (!rc)
-		*out_window = window;
-	return rc;
+	if (!regions->ranges)
+		rc = iopt_regions_ask(regions, dev);
+	return rc ?: iopt_reserve_ranges(iopt, iopt_regions_spare(regions),
+					 regions->nr_ranges, dev);
+}
+
+/**
+ * iopt_forget_regions - forget what a device has reserved
+ * @regions: none of them is in a map; all zero bytes afterwards
+ *
+ * Context: Process context.
+ */
+void iopt_forget_regions(struct iopt_device_regions *regions)
+{
+	kfree(regions->ranges);
+	memset(regions, 0, sizeof(*regions));
 }
 
 /* A list of ranges that counts on when its array is full. */
