@@ -7,7 +7,8 @@
  * the user's page faults. A mutex must not be held over that: the next one to
  * come could not even be killed. So a turn belongs to a task and has no more
  * rights than its name says: readers and short changes do not ask for it, they
- * have a real lock of their own. To lockdep it is one more lock.
+ * have a real lock of their own. To lockdep it is one more lock. Whoever has the turn
+ * keeps the object until it has ended it.
  */
 #ifndef __IOMMUFD_TURN_H
 #define __IOMMUFD_TURN_H
@@ -21,10 +22,12 @@
 /**
  * struct iommufd_turn - whose turn it is
  * @holder: the task, NULL if it is nobody's; also what others wait on
+ * @nr_waiting: so many wait
  * @dep_map: for lockdep
  */
 struct iommufd_turn {
 	struct task_struct *holder;
+	atomic_t nr_waiting;
 	struct lockdep_map dep_map;
 };
 
@@ -38,6 +41,7 @@ struct iommufd_turn {
 		struct iommufd_turn *__turn = (turn);			\
 									\
 		__turn->holder = NULL;					\
+		atomic_set(&__turn->nr_waiting, 0);			\
 		lockdep_init_map(&__turn->dep_map, #turn, &__key, 0);	\
 	} while (0)
 
@@ -55,7 +59,11 @@ static inline bool __iommufd_turn_try(struct iommufd_turn *turn)
 static inline void iommufd_turn_take(struct iommufd_turn *turn)
 {
 	lock_map_acquire(&turn->dep_map);
+	if (likely(__iommufd_turn_try(turn)))
+		return;
+	atomic_inc(&turn->nr_waiting);
 	wait_var_event(&turn->holder, __iommufd_turn_try(turn));
+	atomic_dec(&turn->nr_waiting);
 }
 
 /**
@@ -67,8 +75,15 @@ static inline void iommufd_turn_take(struct iommufd_turn *turn)
  */
 static inline int iommufd_turn_take_killable(struct iommufd_turn *turn)
 {
+	int rc;
+
 	lock_map_acquire(&turn->dep_map);
-	if (!wait_var_event_killable(&turn->holder, __iommufd_turn_try(turn)))
+	if (likely(__iommufd_turn_try(turn)))
+		return 0;
+	atomic_inc(&turn->nr_waiting);
+	rc = wait_var_event_killable(&turn->holder, __iommufd_turn_try(turn));
+	atomic_dec(&turn->nr_waiting);
+	if (!rc)
 		return 0;
 	lock_map_release(&turn->dep_map);
 	return -EINTR;
@@ -85,7 +100,11 @@ static inline void iommufd_turn_end(struct iommufd_turn *turn)
 	lockdep_assert_held(turn);
 
 	lock_map_release(&turn->dep_map);
-	store_release_wake_up(&turn->holder, NULL);
+	smp_store_release(&turn->holder, NULL);
+	/* Who waits has said so before it looked. */
+	smp_mb();
+	if (unlikely(atomic_read(&turn->nr_waiting)))
+		wake_up_var(&turn->holder);
 }
 
 DEFINE_GUARD(iommufd_turn, struct iommufd_turn *, iommufd_turn_take(_T),
