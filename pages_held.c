@@ -76,7 +76,7 @@ struct iopt_held *iopt_pages_make_held(struct iopt_pages *pages)
 }
 
 /* In line, see Kbuild. For one page, that would take longer to begin than to do. */
-static __always_inline void iopt_copy_pages(struct page **to,
+static __always_inline void iopt_copy_pinned(struct page **to,
 					    struct page *const *from, u32 npages)
 {
 	if (npages == 1)
@@ -376,7 +376,7 @@ static u32 iopt_block_pin_range(struct iopt_held_block *block,
 	u32 i = first_index - block->first_index;
 
 	/* For those that are pinned already, it changes nothing. */
-	iopt_copy_pages(block->pages + i, upages, npages);
+	iopt_copy_pinned(block->pages + i, upages, npages);
 	return iopt_block_pin(block, i, npages);
 }
 
@@ -463,7 +463,7 @@ static u32 iopt_held_pin_pinned(struct iopt_held *held,
 	npages = iopt_block_within(block, first_index, last_index);
 	if (!iopt_block_has_more(block, i, &npages, 0))
 		return 0;
-	iopt_copy_pages(out_pages, block->pages + i, npages);
+	iopt_copy_pinned(out_pages, block->pages + i, npages);
 	return iopt_block_pin(block, i, npages);
 }
 
@@ -681,7 +681,7 @@ bool iopt_pages_try_pin_again(struct iopt_pages *pages,
 	if (npages == 1)
 		*out_pages = block->pages[i];
 	else
-		iopt_copy_pages(out_pages, block->pages, npages);
+		iopt_copy_pinned(out_pages, block->pages, npages);
 	return true;
 }
 

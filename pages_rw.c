@@ -13,6 +13,7 @@
  */
 #include <linux/cacheflush.h>
 #include <linux/highmem.h>
+#include <linux/instrumented.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -100,42 +101,26 @@ static bool iopt_rw_is_flat(const struct iopt_rw *rw)
 	       !(rw->write && ARCH_IMPLEMENTS_FLUSH_DCACHE_PAGE);
 }
 
-/**
- * struct iopt_page_words - a page as what it is copied by
- * @words: all of it
+/*
+ * Copy pages, and move both pointers on behind them. A string instruction of x86 does
+ * all of that. To call a function for each page, or to compute anew where the last copy
+ * has ended, as a compiler does, is felt where pages do not follow each other.
  */
-struct iopt_page_words {
-	u64 words[PAGE_SIZE / sizeof(u64)];
-};
-
-/**
- * struct iopt_chunk_words - the same of several pages
- * @pages: all of them
- */
-struct iopt_chunk_words {
-	struct iopt_page_words pages[IOPT_CHUNK_PAGES];
-};
-
-/* So constant in size and alignment that it is done on the spot. */
-static __always_inline void iopt_copy_page(void *to, const void *from)
-{
-	*(struct iopt_page_words *)to = *(const struct iopt_page_words *)from;
-}
-
-static __always_inline void iopt_copy_chunk(void *to, const void *from)
-{
-	*(struct iopt_chunk_words *)to = *(const struct iopt_chunk_words *)from;
-}
-
-static __always_inline void iopt_copy_pages(void *to, const void *from,
+static __always_inline void iopt_copy_pages(void **to, const void **from,
 					    unsigned long npages)
 {
-	if (npages == IOPT_CHUNK_PAGES) {
-		iopt_copy_chunk(to, from);
-		return;
-	}
-	for (; npages; npages--, to += PAGE_SIZE, from += PAGE_SIZE)
-		iopt_copy_page(to, from);
+	size_t length = npages * PAGE_SIZE;
+#ifdef CONFIG_X86_64
+	size_t nr_words = length / sizeof(u64);
+
+	instrument_memcpy_before(*to, *from, length);
+	asm volatile("rep movsq"
+		     : "+D" (*to), "+S" (*from), "+c" (nr_words) : : "memory");
+#else
+	memcpy(*to, *from, length);
+	*to += length;
+	*from += length;
+#endif
 }
 
 /* Where the kernel has a page of memory that it need not map. */
@@ -154,6 +139,16 @@ static unsigned long iopt_rw_whole_pages(const struct iopt_rw *rw,
 	return min(npages, rw->length / PAGE_SIZE);
 }
 
+/* Copy whole pages without moving on. */
+static __always_inline void iopt_rw_memory(const struct iopt_rw *rw,
+					   void *memory, unsigned long npages)
+{
+	const void *from = rw->write ? rw->data : memory;
+	void *to = rw->write ? memory : rw->data;
+
+	iopt_copy_pages(&to, &from, npages);
+}
+
 /* Copy what of it lies in consecutive pages, in the first of which it begins. */
 static void iopt_rw_run(struct iopt_rw *rw, unsigned long pfn,
 			unsigned long npages)
@@ -162,13 +157,8 @@ static void iopt_rw_run(struct iopt_rw *rw, unsigned long pfn,
 	unsigned long i = 0, n;
 
 	for (; i != whole && rw->length; i += n) {
-		void *memory = iopt_pfn_address(pfn + i);
-
 		n = min(whole - i, IOPT_CHUNK_PAGES);
-		if (rw->write)
-			iopt_copy_pages(memory, rw->data, n);
-		else
-			iopt_copy_pages(rw->data, memory, n);
+		iopt_rw_memory(rw, iopt_pfn_address(pfn + i), n);
 		iopt_rw_advance(rw, n * PAGE_SIZE);
 		iopt_rw_yield(rw);
 	}
@@ -229,27 +219,46 @@ struct iopt_list_copy {
 	bool write;
 };
 
+static __always_inline void *iopt_list_address(const struct iopt_list_copy *copy,
+					       unsigned long i)
+{
+	return iopt_nth_address(copy->array, copy->of_pages, i, copy->base);
+}
+
 /* Copy the next pages; with a constant number of them, without a loop. */
+static __always_inline void iopt_read_list(struct iopt_list_copy *copy,
+					   unsigned long npages)
+{
+#pragma GCC unroll 16
+	for (unsigned long i = 0; i < npages; i++) {
+		const void *memory = iopt_list_address(copy, i);
+
+		iopt_copy_pages(&copy->data, &memory, 1);
+	}
+}
+
+static __always_inline void iopt_write_list(struct iopt_list_copy *copy,
+					    unsigned long npages)
+{
+	const void *data = copy->data;
+
+#pragma GCC unroll 16
+	for (unsigned long i = 0; i < npages; i++) {
+		void *memory = iopt_list_address(copy, i);
+
+		iopt_copy_pages(&memory, &data, 1);
+	}
+	copy->data = (void *)data;
+}
+
 static __always_inline void iopt_copy_list(struct iopt_list_copy *copy,
 					   unsigned long npages)
 {
-	void *data = copy->data;
-	unsigned long i;
-
 	if (copy->write)
-#pragma GCC unroll 16
-		for (i = 0; i < npages; i++, data += PAGE_SIZE)
-			iopt_copy_page(iopt_nth_address(copy->array,
-							copy->of_pages, i,
-							copy->base), data);
+		iopt_write_list(copy, npages);
 	else
-#pragma GCC unroll 16
-		for (i = 0; i < npages; i++, data += PAGE_SIZE)
-			iopt_copy_page(data, iopt_nth_address(copy->array,
-							      copy->of_pages, i,
-							      copy->base));
+		iopt_read_list(copy, npages);
 	copy->array += npages;
-	copy->data += npages * PAGE_SIZE;
 }
 
 /* Copy pages of an array whole. Return: how many, fewer if others are waiting. */
@@ -321,10 +330,8 @@ static void iopt_rw_in_page(const struct iopt_rw *rw, unsigned long pfn)
 {
 	if (rw->length != PAGE_SIZE || !iopt_rw_whole_pages(rw, 1))
 		iopt_rw_bytes(rw, pfn);
-	else if (rw->write)
-		iopt_copy_page(iopt_pfn_address(pfn), rw->data);
 	else
-		iopt_copy_page(rw->data, iopt_pfn_address(pfn));
+		iopt_rw_memory(rw, iopt_pfn_address(pfn), 1);
 }
 
 static unsigned long iopt_rw_index(const struct iopt_rw *rw)
