@@ -112,7 +112,8 @@ static inline void iommufd_gate_pause(struct iommufd_gate *gate)
 
 static inline void __iommufd_gate_shut(struct iommufd_gate *gate)
 {
-	atomic64_add(IOMMUFD_GATE_CLOSER, &gate->state);
+	/* A full barrier behind what those did who have left. */
+	atomic64_add_return(IOMMUFD_GATE_CLOSER, &gate->state);
 	wait_var_event(&gate->state,
 		       !lower_32_bits(atomic64_read_acquire(&gate->state)));
 }
