@@ -93,6 +93,8 @@ void mock_domain_enter(struct iommu_domain *domain,
 	struct mock_domain *mock = to_mock(domain);
 	bool records_dirty;
 
+	guard(mock_move)(mock);
+
 	scoped_guard(mutex, &mock->device_lock)
 		list_add_tail(&entry->item, &mock->devices);
 	records_dirty = READ_ONCE(mock->tracks_dirty);
@@ -112,6 +114,8 @@ void mock_domain_leave(struct iommu_domain *domain,
 		       struct mock_table_entry *entry)
 {
 	struct mock_domain *mock = to_mock(domain);
+
+	guard(mock_move)(mock);
 
 	WRITE_ONCE(entry->is_valid, false);
 	scoped_guard(mutex, &mock->device_lock)
@@ -147,6 +151,8 @@ static int mock_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
 {
 	struct mock_domain *mock = to_mock(domain);
 	struct mock_table_entry *entry;
+
+	guard(mock_work)(mock);
 
 	if (iommufd_should_fail())
 		return -EIO;
@@ -237,6 +243,8 @@ static int mock_read_and_clear_dirty(struct iommu_domain *domain,
 		.dirty = dirty,
 	};
 	bool fails;
+
+	guard(mock_work)(mock);
 
 	/* Without a bitmap, old dirty bits are being cleared. */
 	if (!READ_ONCE(mock->tracks_dirty) && dirty->bitmap)

@@ -17,6 +17,7 @@
  *   marked stale until then
  * - a map before coherency is enforced, where it can be
  * - a domain that is freed with something in it, or with devices attached to it
+ * - a call for the page table while a device comes or goes
  */
 #include <linux/iommu.h>
 #include <linux/log2.h>
@@ -329,6 +330,8 @@ static int mock_map_pages(struct iommu_domain *domain, unsigned long iova,
 	};
 	int rc;
 
+	guard(mock_work)(mock);
+
 	if (!mock_may_map(mock, &step, prot) ||
 	    !(prot & (IOMMU_READ | IOMMU_WRITE) || personality->takes_no_access))
 		return -EINVAL;
@@ -445,6 +448,8 @@ static size_t mock_unmap_pages(struct iommu_domain *domain, unsigned long iova,
 	};
 	unsigned long end_iova = iova + unmap.bytes_left;
 
+	guard(mock_work)(mock);
+
 	mock_unmap_leaves(mock, &unmap);
 	/* Behind the end of the range a leaf was cut, or lost as a whole. */
 	if (mock_unmap_cuts(mock, &unmap) ||
@@ -500,13 +505,21 @@ static void mock_flush(struct mock_domain *mock, unsigned long first_iova,
 static void mock_iotlb_sync(struct iommu_domain *domain,
 			    struct iommu_iotlb_gather *gather)
 {
+	struct mock_domain *mock = to_mock(domain);
+
+	guard(mock_work)(mock);
+
 	if (gather->start <= gather->end)
-		mock_flush(to_mock(domain), gather->start, gather->end);
+		mock_flush(mock, gather->start, gather->end);
 }
 
 static void mock_flush_iotlb_all(struct iommu_domain *domain)
 {
-	mock_flush(to_mock(domain), 0, ULONG_MAX);
+	struct mock_domain *mock = to_mock(domain);
+
+	guard(mock_work)(mock);
+
+	mock_flush(mock, 0, ULONG_MAX);
 }
 
 static phys_addr_t mock_iova_to_phys(struct iommu_domain *domain,

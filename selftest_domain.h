@@ -8,7 +8,9 @@
 #ifndef __IOMMUFD_SELFTEST_DOMAIN_H
 #define __IOMMUFD_SELFTEST_DOMAIN_H
 
+#include <linux/atomic.h>
 #include <linux/bits.h>
+#include <linux/cleanup.h>
 #include <linux/iommu.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
@@ -91,6 +93,9 @@ struct mock_personality {
  * @devices: those attached, also to domains nested on it, struct mock_table_entry
  * @device_lock: guards @devices, and changes of @tracks_dirty
  * @nr_nested: so many domains are nested on it
+ * @nr_at_work: so many calls are under way that change, flush or read the page table,
+ *	or switch the tracking of dirty pages
+ * @nr_moving: and so many for a device that comes or goes, which exclude the others
  * @next_iova: where the last map call ended
  * @nr_adjoining: so many calls have gone on where another ended
  * @tracks_dirty: dirty pages are being tracked
@@ -110,6 +115,8 @@ struct mock_domain {
 	struct list_head devices;
 	struct mutex device_lock; /* devices, tracks_dirty */
 	atomic_t nr_nested;
+	atomic_t nr_at_work;
+	atomic_t nr_moving;
 	unsigned long next_iova;
 	unsigned int nr_adjoining;
 	bool tracks_dirty;
@@ -133,6 +140,41 @@ static inline void mock_complain(const struct mock_domain *mock,
 	WARN(1, "iommufd mock, %s personality: %s, IOVA %#lx\n",
 	     mock->personality->name, what, iova);
 }
+
+/*
+ * Calls for the page table and for a device that comes or goes exclude each other:
+ * whoever of them comes second complains, so each counts itself before it looks.
+ */
+static inline void mock_begin_work(struct mock_domain *mock)
+{
+	atomic_inc(&mock->nr_at_work);
+	/* Pairs with that of mock_begin_move(). */
+	smp_mb__after_atomic();
+	if (atomic_read(&mock->nr_moving))
+		mock_complain(mock, 0, "at work while a device comes or goes");
+}
+
+static inline void mock_end_work(struct mock_domain *mock)
+{
+	atomic_dec(&mock->nr_at_work);
+}
+
+static inline void mock_begin_move(struct mock_domain *mock)
+{
+	atomic_inc(&mock->nr_moving);
+	/* Pairs with that of mock_begin_work(). */
+	smp_mb__after_atomic();
+	if (atomic_read(&mock->nr_at_work))
+		mock_complain(mock, 0, "a device comes or goes while it is at work");
+}
+
+static inline void mock_end_move(struct mock_domain *mock)
+{
+	atomic_dec(&mock->nr_moving);
+}
+
+DEFINE_GUARD(mock_work, struct mock_domain *, mock_begin_work(_T), mock_end_work(_T))
+DEFINE_GUARD(mock_move, struct mock_domain *, mock_begin_move(_T), mock_end_move(_T))
 
 static inline unsigned long mock_index(const struct mock_domain *mock,
 				       unsigned long iova)
