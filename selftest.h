@@ -206,6 +206,7 @@ bool mock_switch_copies_in_worker(void);
 void mock_switch_delay_report(unsigned long addr);
 void mock_switch_delay_map(unsigned long first_iova, unsigned long last_iova);
 void mock_switch_delay_attach(void);
+void mock_switch_delay_detach(void);
 void mock_switch_delay_tracking(void);
 void mock_switch_init(void);
 void mock_switch_exit(void);

@@ -117,6 +117,7 @@ void mock_domain_leave(struct iommu_domain *domain,
 
 	guard(mock_move)(mock);
 
+	mock_switch_delay_detach();
 	WRITE_ONCE(entry->is_valid, false);
 	scoped_guard(mutex, &mock->device_lock)
 		list_del(&entry->item);

@@ -36,6 +36,8 @@
  *			when the core has found out whose it is
  * attach_gate		the same, with 0 for an address, for an attach that has found out
  *			whether to record dirty pages, and has not told the hardware yet
+ * detach_gate		for a detach, or what a replace does first, that has not told the
+ *			hardware yet
  * track_gate		and for the driver when it has read what the hardware is told of
  *			a device, and has not written yet whether to record dirty pages
  * fault_pages		n: a page fault is of a group of n more pages in front of it
@@ -105,6 +107,7 @@ static MOCK_GATE(mock_map_gate);
 static MOCK_GATE(mock_pin_gate);
 static MOCK_GATE(mock_report_gate);
 static MOCK_GATE(mock_attach_gate);
+static MOCK_GATE(mock_detach_gate);
 static MOCK_GATE(mock_track_gate);
 
 /* A reserved region of all devices; there is none while the length is 0. */
@@ -364,6 +367,16 @@ void mock_switch_delay_attach(void)
 }
 
 /**
+ * mock_switch_delay_detach - wait as long as a detach is to take longer
+ *
+ * Context: Process context, may sleep; less long after a fatal signal.
+ */
+void mock_switch_delay_detach(void)
+{
+	mock_gate_pass(&mock_detach_gate, 0, 0);
+}
+
+/**
  * mock_switch_delay_tracking - wait as long as a switch of dirty tracking is to take
  *	longer
  *
@@ -542,6 +555,8 @@ void mock_switch_init(void)
 	debugfs_create_file("report_gate", 0600, dir, &mock_report_gate,
 			    &mock_gate_fops);
 	debugfs_create_file("attach_gate", 0600, dir, &mock_attach_gate,
+			    &mock_gate_fops);
+	debugfs_create_file("detach_gate", 0600, dir, &mock_detach_gate,
 			    &mock_gate_fops);
 	debugfs_create_file("track_gate", 0600, dir, &mock_track_gate,
 			    &mock_gate_fops);

@@ -443,13 +443,14 @@ enum {
  * Gates: map calls that touch an IOVA of the range wait at MAP_GATE, whoever pins a
  * user address of it at PIN_GATE, the report of a page fault at an address of it at
  * REPORT_GATE. At ATTACH_GATE an attach waits that has found out whether to record
- * what is written to, at TRACK_GATE whoever is about to switch that for a device:
- * these have only the address 0.
+ * what is written to, at DETACH_GATE a detach that has just begun, at TRACK_GATE whoever
+ * is about to switch that for a device: these have only the address 0.
  */
 #define MAP_GATE	SWITCH("gate")
 #define PIN_GATE	SWITCH("pin_gate")
 #define REPORT_GATE	SWITCH("report_gate")
 #define ATTACH_GATE	SWITCH("attach_gate")
+#define DETACH_GATE	SWITCH("detach_gate")
 #define TRACK_GATE	SWITCH("track_gate")
 
 static inline int close_gate(const char *gate, __u64 first, __u64 last)
@@ -549,7 +550,8 @@ static inline int reset_switches(int fd)
 	return set_driver("exact") ?:
 	       open_gate(MAP_GATE) ?: open_gate(PIN_GATE) ?:
 	       open_gate(REPORT_GATE) ?:
-	       open_gate(ATTACH_GATE) ?: open_gate(TRACK_GATE) ?:
+	       open_gate(ATTACH_GATE) ?: open_gate(DETACH_GATE) ?:
+	       open_gate(TRACK_GATE) ?:
 	       write_number(SWITCH("fault_pages"), 0) ?:
 	       write_text(SWITCH("fault_is_late"), "N") ?:
 	       write_text(SWITCH("reserved"), "none") ?:
