@@ -661,6 +661,7 @@ TEST_F(driver, slow_source_stops_nobody)
 				       length, APERTURE + i * gap));
 }
 
+/* But for a device that comes to the domain or goes: see mock_attach.c. */
 TEST_F(driver, map_stops_nobody)
 {
 	struct slow slow = {
@@ -671,7 +672,7 @@ TEST_F(driver, map_stops_nobody)
 		.iova = APERTURE,
 	};
 	struct slow all = { .fd = self->fd, .id = self->ioas };
-	struct mock mock = {}, other = {};
+	struct mock mock = {};
 
 	ASSERT_EQ(0, mock_device(self->fd, self->ioas, &mock));
 	ASSERT_EQ(0, close_gate(MAP_GATE, APERTURE, APERTURE));
@@ -685,9 +686,6 @@ TEST_F(driver, map_stops_nobody)
 			    2 * APERTURE));
 	EXPECT_EQ(0, check_map(self->fd, mock.hwpt, self->large, HUGE_BYTES,
 			       2 * APERTURE));
-	EXPECT_EQ(0, mock_device(self->fd, self->ioas, &other));
-	EXPECT_EQ(mock.hwpt, other.hwpt);
-	EXPECT_EQ(0, destroy(self->fd, other.stdev));
 	EXPECT_EQ(0, read_fdinfo(self->fd));
 	EXPECT_EQ(0, unmap(self->fd, self->ioas, 2 * APERTURE, HUGE_BYTES, NULL));
 	ASSERT_EQ(0, pthread_create(&all.thread, NULL, slow_unmap_all, &all));
