@@ -6,6 +6,7 @@
 #define IOMMU_SELFTEST_TASK_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "mock.h"
 
@@ -17,6 +18,7 @@ struct task {
 	__u32 id;
 	pthread_t thread;
 	int rc;
+	int is_done;
 };
 
 static inline void *do_task(void *arg)
@@ -24,7 +26,13 @@ static inline void *do_task(void *arg)
 	struct task *task = arg;
 
 	task->rc = task->step(task);
+	__atomic_store_n(&task->is_done, 1, __ATOMIC_RELEASE);
 	return NULL;
+}
+
+static inline bool task_is_done(const struct task *task)
+{
+	return __atomic_load_n(&task->is_done, __ATOMIC_ACQUIRE);
 }
 
 static inline int begin_task(struct task *task)
