@@ -605,10 +605,10 @@ unsigned long domain_io_read(struct iommu_domain *domain,
  * Drivers go through the devices that are attached. AMD's sets one up that comes for
  * what it saw before it was among them, and so it would leave no trace; and it writes
  * the table entry of one that goes as it was before that. VT-d's fails for a device that
- * is not set up yet. So none comes or goes meanwhile.
+ * is not set up yet. So none comes or goes meanwhile. Of two that switch it at a time,
+ * drivers make one wait.
  *
- * Context: process, one call at a time; sleeps, also while devices are attached or
- * detached.
+ * Context: process; sleeps, also while devices are attached or detached.
  * Return: 0 or the driver's -errno.
  */
 int domain_io_track_dirty(struct domain_io *io, bool enable)

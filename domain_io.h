@@ -24,8 +24,8 @@
  *   a read failed half way. Not every driver can do that for a range.
  * - Drivers serialise calls on different ranges themselves, as they do for the
  *   DMA API. Nobody calls on one range twice at a time: sections see to that.
- * - No device is attached to the domain or detached while a driver is called for its
- *   page table. VT-d's lets a device reach the domain before it has noted whose IOTLB
+ * - We have no device attached to the domain or detached while a driver is called for
+ *   its page table. VT-d's lets a device reach the domain before it has noted whose IOTLB
  *   is to be flushed, and forgets that before the device is gone: a flush in between
  *   leaves it out, and what is unpinned then the device still reaches. AMD's copies
  *   the root of the table without the lock under which a map makes the table grow.

@@ -78,7 +78,7 @@ static inline struct iommufd_hwpt *iommufd_hwpt_paging(struct iommufd_hwpt *hwpt
 	return hwpt->parent ?: hwpt;
 }
 
-/* What to enter before a driver changes which devices go through the HWPT. */
+/* What to close before a driver changes which devices go through the HWPT. */
 static inline struct iommufd_gate *iommufd_hwpt_gate(struct iommufd_hwpt *hwpt)
 {
 	return &iommufd_hwpt_paging(hwpt)->member.io.gate;

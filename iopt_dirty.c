@@ -451,8 +451,7 @@ static int iopt_forget_dirty(struct io_pagetable *iopt,
  * @member: its domain has dirty_ops
  * @enable: they do from now on; else they do not
  *
- * Context: process, the turn to change the set; sleeps, also while devices are
- * attached or detached.
+ * Context: process; sleeps, also while devices are attached or detached.
  * Return: 0 or the driver's -errno.
  */
 int iopt_switch_dirty(struct iopt_domain *member, bool enable)
