@@ -15,6 +15,7 @@
  *	           of the last member
  */
 #include <linux/iommu.h>
+#include <linux/sched/signal.h>
 
 #include "domain_io.h"
 #include "pages.h"
@@ -317,7 +318,9 @@ static noinline int iopt_slice_fill_shared(struct iopt_slice *slice,
 	unsigned long pfn;
 	int rc = 1;
 
-	if (iopt_slice_bound(slice, 0, npages) != npages)
+	/* The long way has an answer to that. */
+	if (fatal_signal_pending(current) ||
+	    iopt_slice_bound(slice, 0, npages) != npages)
 		return 1;
 	iopt_pages_lock_range(slice->pages, &busy);
 	pfn = iopt_fill_shared_pfn(slice);

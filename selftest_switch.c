@@ -20,6 +20,7 @@
  * lacks_invalidate	nested domains made from now on have no call for that
  * fail_map_entry	n: writing the n-th entry of a page table from now on fails
  *			for want of memory, once; 0: none does
+ * nr_maps		map calls so far
  * stuck_iova		unmaps end in front of the I/O page with this IOVA; 0: none
  * largest_leaf		written by the mock: bytes of the largest leaf so far
  * map_delay_ms		each map call of the driver takes so much longer
@@ -66,6 +67,7 @@
 static struct dentry *mock_switch_dir;
 static enum mock_kind mock_switch_personality;
 static atomic_t mock_switch_fail_entry = ATOMIC_INIT(0);
+static atomic_t mock_switch_nr_maps = ATOMIC_INIT(0);
 static u64 mock_switch_stuck_iova;
 static u64 mock_switch_largest_leaf;
 static u32 mock_switch_coherency_value;
@@ -333,7 +335,7 @@ void mock_switch_delay_pin(unsigned long first_address,
 }
 
 /**
- * mock_switch_delay_map - wait as long as a map call is to take longer
+ * mock_switch_delay_map - count a map call, and wait as long as it is to take longer
  * @first_iova: what it maps
  * @last_iova: the last of it, inclusive
  *
@@ -341,6 +343,7 @@ void mock_switch_delay_pin(unsigned long first_address,
  */
 void mock_switch_delay_map(unsigned long first_iova, unsigned long last_iova)
 {
+	atomic_inc(&mock_switch_nr_maps);
 	mock_sleep(READ_ONCE(mock_switch_map_delay_ms));
 	mock_gate_pass(&mock_map_gate, first_iova, last_iova);
 }
@@ -563,6 +566,7 @@ void mock_switch_init(void)
 	mock_faults_add_switches(dir);
 	debugfs_create_atomic_t("fail_map_entry", 0600, dir,
 				&mock_switch_fail_entry);
+	debugfs_create_atomic_t("nr_maps", 0600, dir, &mock_switch_nr_maps);
 	debugfs_create_x64("stuck_iova", 0600, dir, &mock_switch_stuck_iova);
 	debugfs_create_u64("largest_leaf", 0600, dir,
 			   &mock_switch_largest_leaf);

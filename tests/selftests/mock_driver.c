@@ -872,6 +872,54 @@ TEST_F(driver, killed_at_the_gate)
 	}
 }
 
+#define NR_AREAS	64
+
+/* Start a child that copies areas of a page each, which are in a domain, to another. */
+static pid_t start_copier(__u64 va)
+{
+	struct iommu_ioas_copy copy = {
+		.size = sizeof(copy),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE,
+		.length = NR_AREAS * page_bytes(),
+		.dst_iova = APERTURE + ROOM,
+		.src_iova = APERTURE,
+	};
+	struct mock source, target;
+	pid_t child = fork();
+	int fd, i, rc;
+
+	if (child)
+		return child;
+	fd = open_iommu();
+	rc = ioas_alloc(fd, &copy.src_ioas_id) ?:
+	     ioas_alloc(fd, &copy.dst_ioas_id) ?:
+	     mock_device(fd, copy.src_ioas_id, &source) ?:
+	     mock_device(fd, copy.dst_ioas_id, &target);
+	for (i = 0; i < NR_AREAS && !rc; i++)
+		rc = map_at(fd, copy.src_ioas_id, va + i * page_bytes(),
+			    page_bytes(), APERTURE + i * page_bytes());
+	_exit(rc || command(fd, IOMMU_IOAS_COPY, &copy) ? 1 : 2);
+}
+
+/* A copy of many areas ends with the one that is being mapped. Scenario 14. */
+TEST_F(driver, killed_while_copying)
+{
+	int nr_maps, status;
+	pid_t child;
+
+	ASSERT_EQ(0, close_gate(MAP_GATE, APERTURE + ROOM, APERTURE + 2 * ROOM - 1));
+	child = start_copier(self->small);
+	ASSERT_LT(0, child);
+	ASSERT_TRUE(gate_is_busy(MAP_GATE));
+	nr_maps = read_number(SWITCH("nr_maps"));
+	ASSERT_LE(NR_AREAS, nr_maps);
+	EXPECT_LT(kill_and_wait(child, &status), 5);
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(nr_maps, read_number(SWITCH("nr_maps")));
+	EXPECT_EQ(0, check_refs(self->fd, self->small, ROOM, 0));
+	ASSERT_EQ(0, open_gate(MAP_GATE));
+}
+
 /*
  * Pinning that takes ages, here some seconds at least, ends with its process.
  * Scenarios 14 and 49.
