@@ -116,6 +116,7 @@ static __always_inline void iopt_copy_pages(void **to, const void **from,
 	instrument_memcpy_before(*to, *from, length);
 	asm volatile("rep movsq"
 		     : "+D" (*to), "+S" (*from), "+c" (nr_words) : : "memory");
+	instrument_memcpy_after(*to - length, *from - length, length, 0);
 #else
 	memcpy(*to, *from, length);
 	*to += length;
