@@ -472,12 +472,12 @@ static int iommufd_group_replace(struct iommufd_group *igroup,
 {
 	int rc;
 
-	iommufd_gate_close(iommufd_hwpt_gate(hwpt));
-	iommufd_gate_close_nested(iommufd_hwpt_gate(igroup->hwpt));
+	iommufd_gate_close_both(iommufd_hwpt_gate(hwpt),
+				iommufd_hwpt_gate(igroup->hwpt));
 	rc = iommu_replace_group_handle(igroup->group, hwpt->member.io.domain,
 					handle);
-	iommufd_gate_open(iommufd_hwpt_gate(igroup->hwpt));
-	iommufd_gate_open(iommufd_hwpt_gate(hwpt));
+	iommufd_gate_open_both(iommufd_hwpt_gate(hwpt),
+			       iommufd_hwpt_gate(igroup->hwpt));
 	return rc;
 }
 

@@ -12,8 +12,12 @@
  */
 void iommufd_gate_await(struct iommufd_gate *gate)
 {
+	atomic_inc(&gate->nr_waiting);
 	/* To look is not to enter: those who wait do not wake each other. */
 	do {
 		wait_var_event(&gate->state, !iommufd_gate_is_closed(gate));
 	} while (!iommufd_gate_try_enter(gate));
+	/* A full barrier in front of the look who waits. */
+	if (atomic_dec_and_test(&gate->nr_waiting))
+		wake_up_var(&gate->state);
 }

@@ -4,18 +4,19 @@
  * any number at once. The one is done often, by those who are inside; the other is
  * done now and then, by those who keep the gate closed.
  *
- * Who closes it waits until those inside have left, and from then on nobody enters: so
- * it does not matter how many come. Inside, nobody waits for another gate. With a gate
- * closed, another one may be closed, in any order, as those who close do not wait for
- * each other. Both kinds are no more than a few driver calls: that is what makes it all
- * right that the waits cannot be killed. To lockdep it is a lock that is taken for
- * reading or for writing.
+ * Who wants to close it comes first: from then on nobody enters, and it is closed when
+ * those inside have left. Others may close it as well, but not while somebody waits to
+ * enter: so nobody waits for more than those who are there already, and the waits need
+ * not be killed, as both kinds of work are no more than a few driver calls. Inside,
+ * nobody waits for another gate. Who needs two gates closed does that in one order. To
+ * lockdep it is a lock that is taken for reading or for writing.
  */
 #ifndef __IOMMUFD_GATE_H
 #define __IOMMUFD_GATE_H
 
 #include <linux/atomic.h>
 #include <linux/lockdep.h>
+#include <linux/minmax.h>
 #include <linux/sched.h>
 #include <linux/wait_bit.h>
 
@@ -28,10 +29,12 @@
 /**
  * struct iommufd_gate - who is inside, and who has closed it
  * @state: how many of each; also what others wait on
+ * @nr_waiting: so many wait to enter
  * @dep_map: for lockdep
  */
 struct iommufd_gate {
 	atomic64_t state;
+	atomic_t nr_waiting;
 	struct lockdep_map dep_map;
 };
 
@@ -45,6 +48,7 @@ struct iommufd_gate {
 		struct iommufd_gate *__gate = (gate);			\
 									\
 		atomic64_set(&__gate->state, 0);			\
+		atomic_set(&__gate->nr_waiting, 0);			\
 		lockdep_init_map(&__gate->dep_map, #gate, &__key, 0);	\
 	} while (0)
 
@@ -79,6 +83,7 @@ void iommufd_gate_await(struct iommufd_gate *gate);
  */
 static __always_inline void iommufd_gate_enter(struct iommufd_gate *gate)
 {
+	might_sleep();
 	lock_map_acquire_read(&gate->dep_map);
 	if (unlikely(!iommufd_gate_try_enter(gate)))
 		iommufd_gate_await(gate);
@@ -112,6 +117,9 @@ static inline void iommufd_gate_pause(struct iommufd_gate *gate)
 
 static inline void __iommufd_gate_shut(struct iommufd_gate *gate)
 {
+	/* They wait because it is closed, by others; who opens it lets them in. */
+	if (unlikely(atomic_read(&gate->nr_waiting)))
+		wait_var_event(&gate->state, !atomic_read(&gate->nr_waiting));
 	/* A full barrier behind what those did who have left. */
 	atomic64_add_return(IOMMUFD_GATE_CLOSER, &gate->state);
 	wait_var_event(&gate->state,
@@ -131,19 +139,6 @@ static inline void iommufd_gate_close(struct iommufd_gate *gate)
 }
 
 /**
- * iommufd_gate_close_nested - iommufd_gate_close() by who keeps another one closed
- * @gate: the gate, which can be the same
- *
- * Context: As iommufd_gate_close().
- */
-static inline void iommufd_gate_close_nested(struct iommufd_gate *gate)
-{
-	lock_acquire_exclusive(&gate->dep_map, SINGLE_DEPTH_NESTING, 0, NULL,
-			       _THIS_IP_);
-	__iommufd_gate_shut(gate);
-}
-
-/**
  * iommufd_gate_open - let others enter again, as far as the caller is concerned
  * @gate: the gate, closed by the caller
  *
@@ -155,6 +150,44 @@ static inline void iommufd_gate_open(struct iommufd_gate *gate)
 	/* A full barrier in front of the look who waits. */
 	atomic64_sub_return(IOMMUFD_GATE_CLOSER, &gate->state);
 	wake_up_var(&gate->state);
+}
+
+/**
+ * iommufd_gate_close_both - close two gates
+ * @one: a gate
+ * @other: another one, or the same
+ *
+ * In the order of their addresses: who has the one closed may wait for those who want to
+ * enter the other, and they for who has that closed.
+ *
+ * Context: As iommufd_gate_close().
+ */
+static inline void iommufd_gate_close_both(struct iommufd_gate *one,
+					   struct iommufd_gate *other)
+{
+	struct iommufd_gate *second = max(one, other);
+
+	iommufd_gate_close(min(one, other));
+	if (one == other)
+		return;
+	lock_acquire_exclusive(&second->dep_map, SINGLE_DEPTH_NESTING, 0, NULL,
+			       _THIS_IP_);
+	__iommufd_gate_shut(second);
+}
+
+/**
+ * iommufd_gate_open_both - undo iommufd_gate_close_both()
+ * @one: as there
+ * @other: as there
+ *
+ * Context: Process context.
+ */
+static inline void iommufd_gate_open_both(struct iommufd_gate *one,
+					  struct iommufd_gate *other)
+{
+	iommufd_gate_open(max(one, other));
+	if (one != other)
+		iommufd_gate_open(min(one, other));
 }
 
 #endif

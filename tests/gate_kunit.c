@@ -106,11 +106,9 @@ static void visit_and_close_twice(struct visitor *visitor)
 {
 	struct iommufd_gate *gate = visitor->fix->gates;
 
-	iommufd_gate_close(gate);
-	iommufd_gate_close_nested(gate);
+	iommufd_gate_close_both(gate, gate);
 	visitor_stay(visitor);
-	iommufd_gate_open(gate);
-	iommufd_gate_open(gate);
+	iommufd_gate_open_both(gate, gate);
 }
 
 /* Pause when sent on, arrive once more, and stay. */
@@ -238,7 +236,7 @@ static void many_keep_it_closed(struct kunit *test)
 		start_and_arrive(fix, i % 2 ? visit_and_close :
 					      visit_and_close_twice);
 	KUNIT_EXPECT_EQ(test, state_of(fix),
-			IOMMUFD_GATE_CLOSER * (NR_VISITORS * 3 / 2));
+			IOMMUFD_GATE_CLOSER * NR_VISITORS);
 	expect_no_entry(fix);
 	send_all_away(fix);
 }
@@ -286,6 +284,29 @@ static void closer_has_priority(struct kunit *test)
 	send_away(closer);
 	expect_arrival(late);
 	send_away(late);
+	KUNIT_EXPECT_EQ(test, state_of(fix), 0);
+}
+
+/* However many close it, who waits to enter need not wait for those who come. */
+static void closer_lets_in_who_waits(struct kunit *test)
+{
+	struct fixture *fix = test->priv;
+	struct visitor *closer = start_and_arrive(fix, visit_and_close);
+	struct visitor *late = start_and_wait(fix, visit_inside);
+	struct visitor *later = start_and_wait(fix, visit_and_close);
+	struct visitor *twice = start_and_wait(fix, visit_and_close_twice);
+
+	KUNIT_EXPECT_EQ(test, state_of(fix), IOMMUFD_GATE_CLOSER);
+	send_away(closer);
+	expect_arrival(late);
+	expect_waiting(later);
+	expect_waiting(twice);
+	KUNIT_EXPECT_EQ(test, state_of(fix), 2 * IOMMUFD_GATE_CLOSER + 1);
+	send_away(late);
+	expect_arrival(later);
+	expect_arrival(twice);
+	send_away(later);
+	send_away(twice);
 	KUNIT_EXPECT_EQ(test, state_of(fix), 0);
 }
 
@@ -450,12 +471,10 @@ static void close_often(struct visitor *visitor)
 		unsigned int i = (round + (visitor - fix->visitors)) % NR_GATES;
 		unsigned int j = (i + 1) % NR_GATES;
 
-		iommufd_gate_close(&fix->gates[i]);
+		iommufd_gate_close_both(&fix->gates[i], &fix->gates[j]);
 		mingle(fix, &fix->nr_closers[i], &fix->nr_inside[i], round);
-		iommufd_gate_close_nested(&fix->gates[j]);
 		mingle(fix, &fix->nr_closers[j], &fix->nr_inside[j], round);
-		iommufd_gate_open(&fix->gates[j]);
-		iommufd_gate_open(&fix->gates[i]);
+		iommufd_gate_open_both(&fix->gates[i], &fix->gates[j]);
 		cond_resched();
 	}
 }
@@ -514,6 +533,7 @@ static struct kunit_case gate_cases[] = {
 	KUNIT_CASE(many_keep_it_closed),
 	KUNIT_CASE(close_waits_until_all_have_left),
 	KUNIT_CASE(closer_has_priority),
+	KUNIT_CASE(closer_lets_in_who_waits),
 	KUNIT_CASE(last_to_open_lets_in),
 	KUNIT_CASE(waiting_is_quiet),
 	KUNIT_CASE(pause_for_nobody),
