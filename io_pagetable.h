@@ -197,7 +197,10 @@ struct iopt_msi_window {
  *	moves to; NULL before they are known
  *
  * What a device has reserved is what its firmware and its bus are made for, so its
- * driver is asked once. All zero bytes: it has not been.
+ * driver is asked once, when the device is attached for the first time since it was
+ * bound. All zero bytes: it has not been. A driver that has no memory for a region may
+ * leave it out and say nothing; then it stays out for so long. Of the window for
+ * interrupts that is noticed.
  */
 struct iopt_device_regions {
 	struct iopt_msi_window msi_window;

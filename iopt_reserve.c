@@ -107,7 +107,7 @@ int iopt_reserve(struct io_pagetable *iopt, unsigned long first_iova,
  * iopt_reserve_ranges - forbid mapping anything in ranges that need no memory
  * @iopt: the IOVA map
  * @ranges: their first and last IOVA are set; the caller keeps them until
- *	iopt_unreserve()
+ *	iopt_unreserve(), after which each is RB_EMPTY_NODE()
  * @nr_ranges: how many
  * @owner: as for iopt_reserve()
  *

@@ -232,7 +232,7 @@ struct iopt_busy {
  * @node: in io_pagetable.reserved
  * @owner: who gives it back
  * @item: on the list of ranges that are to be inserted together
- * @is_kept: it is not freed when it is given back
+ * @is_kept: it is not freed when it is given back, and its node is cleared
  */
 struct iopt_reserved {
 	struct interval_tree_node node;
