@@ -139,6 +139,7 @@ struct iommufd_object {
 /* Shall it be seen? To who asks under RCU alone, all that its maker has done is, too. */
 static inline bool iommufd_object_is_published(const struct iommufd_object *object)
 {
+	/* Pairs with iommufd_object_set_state(). */
 	return smp_load_acquire(&object->state) == IOMMUFD_OBJECT_PUBLISHED;
 }
 

@@ -175,7 +175,8 @@ struct iommufd_object *iommufd_object_find(struct iommufd_ctx *ictx, u32 id)
 	xas_lock(&xas);
 	/* xa_load() would begin an RCU section, of no use under the lock. */
 	object = xas_load(&xas);
-	if (object && !iommufd_object_try_get(object))
+	/* There is a zero entry where an ID of 0 would be. */
+	if (xa_is_zero(object) || (object && !iommufd_object_try_get(object)))
 		object = NULL;
 	if (object)
 		rcu_assign_pointer(ictx->recent, object);

@@ -77,7 +77,8 @@ struct iopt_held *iopt_pages_make_held(struct iopt_pages *pages)
 
 /* In line, see Kbuild. For one page, that would take longer to begin than to do. */
 static __always_inline void iopt_copy_pinned(struct page **to,
-					    struct page *const *from, u32 npages)
+					     struct page *const *from,
+					     u32 npages)
 {
 	if (npages == 1)
 		*to = *from;

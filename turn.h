@@ -100,9 +100,9 @@ static inline void iommufd_turn_end(struct iommufd_turn *turn)
 	lockdep_assert_held(turn);
 
 	lock_map_release(&turn->dep_map);
+	/* To who takes the turn, all is done. */
 	smp_store_release(&turn->holder, NULL);
-	/* Who waits has said so before it looked. */
-	smp_mb();
+	smp_mb(); /* who waits has said so before it looked */
 	if (unlikely(atomic_read(&turn->nr_waiting)))
 		wake_up_var(&turn->holder);
 }
