@@ -147,9 +147,10 @@ static inline void iommufd_gate_close(struct iommufd_gate *gate)
 static inline void iommufd_gate_open(struct iommufd_gate *gate)
 {
 	lock_map_release(&gate->dep_map);
-	/* A full barrier in front of the look who waits. */
+	/* A full barrier in front of the look who waits: they have said so before. */
 	atomic64_sub_return(IOMMUFD_GATE_CLOSER, &gate->state);
-	wake_up_var(&gate->state);
+	if (unlikely(atomic_read(&gate->nr_waiting)))
+		wake_up_var(&gate->state);
 }
 
 /**
