@@ -93,8 +93,8 @@ struct mock_personality {
  * @devices: those attached, also to domains nested on it, struct mock_table_entry
  * @device_lock: guards @devices, and changes of @tracks_dirty
  * @nr_nested: so many domains are nested on it
- * @nr_at_work: so many calls are under way that change, flush or read the page table,
- *	or switch the tracking of dirty pages
+ * @nr_at_work: so many calls are under way that change or flush the page table, or read
+ *	its dirty bits, or switch the tracking of dirty pages
  * @nr_moving: and so many for a device that comes or goes, which exclude the others
  * @next_iova: where the last map call ended
  * @nr_adjoining: so many calls have gone on where another ended

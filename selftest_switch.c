@@ -10,7 +10,8 @@
  * stays_detached		devices made from now on are bound and not attached; the
  *			HWPT in the answer is the ID that was asked for
  * reserved		"FIRST LAST [sw_msi]", in hexadecimal: devices have this
- *			reserved region; anything else: they have none
+ *			reserved region; anything else: they have none. Each is asked
+ *			when it is attached for the first time
  * windows		"FIRST LAST FIRST LAST", in hexadecimal: domains made from now
  *			on translate from the one to the other and from the third to
  *			the last, and devices say that what is in between is reserved;
